@@ -36,8 +36,8 @@ MODULES = """
     _net _net.forks _net.tls_socket _net.tls_layer _net.tls _net.addresses _net.stream_sockets _net.shared_areas
     _net.shared_memory
     _net.offered_sockets
-    socketutil _net.tls_guard _net.polling_policy _net.busy_poll
-    _net.wakeup _net.loop_selector
+    socketutil _net.tls_guard _net.polling_policy _net.loop_selector _net.busy_poll
+    _net.wakeup
     _observe _observe.histogram _observe.statistics _observe.merging _observe.interceptors
     _observe.correlation_filter _observe.metrics_text
     _observe.trace_context _observe.process_end

@@ -16,6 +16,7 @@ from typing import Any, Callable, List, Optional, Set, Tuple
 
 from .. import config
 from . import tls_guard
+from .loop_selector import poll_of
 from .polling_policy import PollingPolicy, Usage, YieldingPolicy
 
 try:
@@ -94,10 +95,10 @@ def _new_policy() -> YieldingPolicy:
     return policy
 
 
-def _poller_for(source: Any) -> Poll:
-    """Return the function that polls a socket, or all sockets of a selector."""
+def _poller_for(sock: socket.socket) -> Poll:
+    """Return the function that polls a socket."""
     poller = select.poll()
-    poller.register(source, select.POLLIN)
+    poller.register(sock, select.POLLIN)
     return poller.poll
 
 
@@ -165,26 +166,21 @@ class PollingReceiver:
 
 
 class PollingSelector:
-    """Waits for the sockets of a selector, with busy polling if it has a file descriptor. One thread uses it at a time."""
+    """Waits for the sockets of a selector, with busy polling. One thread uses it at a time."""
 
-    __slots__ = ("_policy", "_selector", "_poll")
+    __slots__ = ("_policy",)
 
     def __init__(self) -> None:
         self._policy = _new_policy()
-        self._selector: Any = None
-        self._poll: Optional[Poll] = None
 
     def select(self, selector: Any, timeout_seconds: float) -> List[Any]:
         """Select like the selector itself, but poll first if that is promising."""
         global _last
-        if selector is not self._selector:
-            can_poll = hasattr(selector, "fileno") and hasattr(select, "poll")
-            self._selector, self._poll = selector, _poller_for(selector) if can_poll else None
         policy = self._policy
-        if self._poll is not None and policy.should_poll() and _polling.acquire(False):
+        if policy.should_poll() and _polling.acquire(False):
             is_ready = False
             try:
-                is_ready = any(map(self._poll, _NO_WAITING))  # as in PollingReceiver
+                is_ready = any(map(poll_of(selector), _NO_WAITING))  # as in PollingReceiver
             finally:
                 _release()
                 policy.record(is_ready)

@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import select
 import selectors
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
-__all__ = ["loop_selector"]
+__all__ = ["loop_selector", "poll_of"]
 
 _EPOLL: Any = getattr(selectors, "EpollSelector", None)
 
@@ -15,6 +15,13 @@ def loop_selector() -> selectors.BaseSelector:
     # Looked up when it is needed: libraries that replace blocking functions also replace the default class.
     default = selectors.DefaultSelector
     return _QuickEpollSelector() if default is _EPOLL else default()
+
+
+def poll_of(selector: Any) -> Callable[[int], List[Any]]:
+    """Return a function that polls the sockets of a selector; its argument is 0, and its result true if one is ready."""
+    # epoll itself takes 0.3 us if nothing is ready.
+    poll: Callable[[int], List[Any]] = selector._selector.poll if _EPOLL and isinstance(selector, _EPOLL) else selector.select
+    return poll
 
 
 if _EPOLL is not None:
