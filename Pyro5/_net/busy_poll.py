@@ -80,8 +80,11 @@ def _measure() -> Usage:
 def _is_overloaded() -> bool:
     """Return whether more threads want to run than there are processors; False if the system does not report it."""
     try:
-        with open("/proc/loadavg", "rb") as file:
-            runnable, _, _all = file.read().split()[3].partition(b"/")
+        descriptor = os.open("/proc/loadavg", os.O_RDONLY)  # a file object takes three times as long
+        try:
+            runnable, _, _all = os.read(descriptor, 100).split()[3].partition(b"/")
+        finally:
+            os.close(descriptor)
         return int(runnable) > _processors
     except (OSError, IndexError, ValueError):
         return False

@@ -30,7 +30,7 @@ MIN_SHARE, MAX_SLICE_SECONDS = 0.75, 0.008
 # The interruptions after which the share is computed, and the time after which the computation begins anew.
 MIN_INTERRUPTIONS, MAX_WINDOW_SECONDS = 2, 0.1
 # Receives without polling after that. They are many, since two slices of polling pass before it is noticed again.
-MIN_CROWDED_RECEIVES, MAX_CROWDED_RECEIVES = 128, 1024
+MIN_CROWDED_RECEIVES, MAX_CROWDED_RECEIVES = 512, 8192
 # Receives without polling that a new connection in another thread inherits at most from the previous one: it may be in another
 # situation, so it finds this out sooner.
 MAX_INHERITED_SKIPS = 32

@@ -171,9 +171,9 @@ class Crowded(unittest.TestCase):
     def test_suspensions_double_until_the_processor_is_free_for_a_while(self) -> None:
         machine = Machine()
         policy = machine.policy()
-        found = [self.skipped(machine, policy, 0.25, 30) for _ in range(5)]
-        self.assertEqual([128, 256, 512, 1024, 1024], found)
-        self.assertEqual(1024, MAX_CROWDED_RECEIVES)
+        found = [self.skipped(machine, policy, 0.25, 30) for _ in range(6)]
+        self.assertEqual([512, 1024, 2048, 4096, 8192, 8192], found)
+        self.assertEqual(8192, MAX_CROWDED_RECEIVES)
         self.assertEqual(0, self.skipped(machine, policy, 1.0, 1000, attempts=2000))
         self.assertEqual(MIN_CROWDED_RECEIVES, self.skipped(machine, policy, 0.25, 30))
 
