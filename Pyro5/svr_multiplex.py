@@ -90,7 +90,7 @@ class SocketServer_Multiplex(SocketServer):
         # One that is being offered for callbacks is not parked: it would wait in the list of this turn, where _serve_offers()
         # cannot find it, while the next method of this turn may wait for it.
         if connection.suspended_batch is None and (
-                not connection.has_more or not self.turn_is_over() or is_offering(connection)):
+                connection.is_plain or not connection.has_more or not self.turn_is_over() or is_offering(connection)):
             return True
         return self._park_behind_others(connection)
 

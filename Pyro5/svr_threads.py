@@ -214,13 +214,14 @@ class SocketServer_Threadpool(SocketServer):
             turn_ends = time.monotonic() + TURN_SECONDS
             while has_request or self._receive_request(connection):
                 has_request = False
-                # The test comes first: this loop runs for each call.
-                if (connection.large_bytes or not connection.handshake_done) and not self._may_handle(connection):
+                # The tests come first: this loop runs for each call.
+                if not connection.is_plain and (connection.large_bytes or not connection.handshake_done) and (
+                        not self._may_handle(connection)):
                     break
                 self.callbacks.handle_request(connection)
                 connection.waiting_since = 0.0
                 # The loop does the rest: it sends the remaining output, closes, or pauses the connection.
-                if (connection.has_outgoing or connection.closing or connection.oneway_full or connection.deferred is not None
+                if (connection.outgoing or connection.closing or connection.oneway_full or connection.deferred is not None
                         or self.stopping or connection.detached and connection.has_tls):
                     break
                 if not waiting.is_empty and not connection.has_reserved_worker and time.monotonic() > turn_ends:
@@ -310,27 +311,23 @@ class SocketServer_Threadpool(SocketServer):
         """Return whether a request was received: it is buffered already, or arrives within KEEP_SECONDS while no other
         client waits for a worker.
         """
-        is_complete = connection.fetch_message()
-        if not is_complete and connection.is_shared:
+        if not connection.is_plain:  # else nothing else has been received
+            if connection.fetch_message():
+                return True
             connection.send_held()
-        while not is_complete:
-            if not self._pool.waiting.is_empty and not connection.has_reserved_worker or not self._receive_polling(connection):
-                return False
+        while self._pool.waiting.is_empty or connection.has_reserved_worker:
+            try:
+                if not connection.receive(polls=True):
+                    # The client has closed its side. This worker cleans up, because it is the owner.
+                    connection.abandon()
+                    return False
+            except OSError as x:
+                if is_timeout(x) or isinstance(x, BlockingIOError):
+                    return False
+                raise
             if connection.fetch_message():
                 return True
             if not connection.handshake_done or (self._pool.is_full and connection.large_bytes
                                                  and not connection.has_reserved_worker):
                 return False  # The loop enforces the timeout of handshakes, and that large requests leave workers for others.
-        return True
-
-    def _receive_polling(self, connection: ServerConnection) -> bool:
-        try:
-            if connection.receive_polling():
-                return True
-        except OSError as x:
-            if is_timeout(x) or isinstance(x, BlockingIOError):
-                return False
-            raise
-        # The client has closed its side. This worker cleans up, because it is the owner.
-        connection.abandon()
         return False

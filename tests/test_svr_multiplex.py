@@ -63,7 +63,7 @@ class OneThread(MultiplexTestCase):
         """Parking it for one long call would cost four system calls, and the next request is not handled sooner."""
         server = self.daemon().transportServer
         server.callbacks = server.callbacks._replace(handle_request=lambda connection: None)
-        connection = mock.Mock(suspended_batch=None, deferred=None, handshake_done=True, features=None)
+        connection = mock.Mock(is_plain=False, suspended_batch=None, deferred=None, handshake_done=True, features=None)
         connection.pending.data = b"short"
         with mock.patch.object(server, "turn_is_over", lambda: True), mock.patch.object(server, "hand_over") as handed_over:
             connection.has_more = False

@@ -320,13 +320,11 @@ class SocketServer(Limited, SharedOutputLoop):
                 break
             if not self.serve(connection):
                 return
-            # While replies are joined, the next message may have been fetched already.
-            if connection.has_more or connection.is_shared or connection.oneway_full:
+            if not connection.is_plain or connection.oneway_full:
                 continue
             # Nothing else has been received. Noticing here that nothing is to do before the next request saves 180 byte codes.
-            if (connection.watched != READ or not connection.handshake_done or connection in self._handshakes.started
-                    or connection.outgoing or connection.closing or self._idle_deadlines.seconds
-                    or self._buffered.total_bytes):
+            if (connection.watched != READ or connection.outgoing or connection.closing or self._buffered.total_bytes
+                    or self._idle_deadlines.seconds or connection in self._handshakes.started):
                 break
             return
         self._await_next(connection)

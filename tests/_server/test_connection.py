@@ -1,6 +1,7 @@
 """A client's connection in the server: incremental reading, buffered writing, and its end."""
 from __future__ import annotations
 
+import select
 import socket
 import threading
 import time
@@ -16,8 +17,8 @@ from Pyro5.protocol import MSG_RESULT, SendingMessage
 PATIENCE_SECONDS = 60.0
 
 
-def message(payload: bytes = b"payload", annotations: Any = None) -> SendingMessage:
-    return SendingMessage(MSG_RESULT, 0, 1, 1, payload, annotations)
+def message(payload: bytes = b"payload", annotations: Any = None, compress: bool = False) -> SendingMessage:
+    return SendingMessage(MSG_RESULT, 0, 1, 1, payload, annotations, compress=compress)
 
 
 class ConnectionTestCase(unittest.TestCase):
@@ -88,6 +89,58 @@ class Reading(ConnectionTestCase):
         self.assertTrue(self.connection.fetch_message())
         self.assertFalse(self.connection.mid_message)
         self.assertFalse(self.connection.has_more)
+
+    def test_plain_messages(self) -> None:
+        """After a plain message the next one is parsed when it is received; all others come out as they would otherwise."""
+        plain = message(b"one").data
+        for kind, data, payloads in (("plain", plain, [b"one"]), ("two", 2 * plain, [b"one", b"one"]),
+                                     ("large", message(bytes(70000)).data, [bytes(70000)]),
+                                     ("annotated", message(b"one", {"ABCD": b"1"}).data, [b"one"]),
+                                     ("compressed", message(bytes(2000), compress=True).data, [bytes(2000)])):
+            for size in (len(data), len(data) - 1, 50):
+                sock, peer = socket.socketpair()
+                with sock, peer:
+                    connection = ServerConnection(sock, self.server, 0, handshake_done=True)
+                    first = self.received(connection, peer, plain)
+                    self.assertTrue(connection.is_plain)
+                    pieces = [data[start:start + size] for start in range(0, len(data), size)]
+                    found = [each for piece in pieces for each in self.received(connection, peer, piece)]
+                    self.assertEqual(kind in ("plain", "compressed"), connection.is_plain)
+                    self.assertFalse(connection.mid_message)
+                    last = self.received(connection, peer, plain)
+                    self.assertEqual(kind != "two", connection.is_plain)  # that client does not wait for each reply
+                self.assertEqual([b"one", *payloads, b"one"], first + found + last, (kind, size))
+
+    @staticmethod
+    def received(connection: ServerConnection, peer: socket.socket, data: bytes) -> List[Any]:
+        found = []
+        for start in range(0, len(data), 10000):
+            peer.sendall(data[start:start + 10000])
+            while select.select([connection.sock], [], [], 0)[0]:
+                connection.receive()
+                while connection.fetch_message():
+                    found.append(connection.take_message().data)
+        return found
+
+    def test_a_message_that_is_not_taken_stays(self) -> None:
+        connection = ServerConnection(self.connection.sock, self.server, 0, handshake_done=True, keep_open=True)
+        for payload in (b"one", b"two", b"three"):
+            self.peer.sendall(message(payload).data)
+            self.assertTrue(connection.receive())
+            self.assertTrue(connection.fetch_message())
+        for payload in (b"one", b"two", b"three"):
+            self.assertTrue(connection.fetch_message())
+            self.assertEqual(payload, connection.take_message().data)
+
+    def test_new_limits_hold_for_the_next_plain_message(self) -> None:
+        connection = ServerConnection(self.connection.sock, self.server, 0, handshake_done=True, keep_open=True)
+        self.received(connection, self.peer, message(b"one").data)
+        self.server.current_limits = lambda: mock.Mock(message_bytes=2, inflated_bytes=0)
+        connection._settings_version -= 1
+        self.peer.sendall(message(b"one").data)
+        self.assertTrue(connection.receive())
+        with self.assertRaises(errors.MessageTooLargeError):
+            connection.fetch_message()
 
     def test_no_data(self) -> None:
         with self.assertRaises(BlockingIOError):
