@@ -327,8 +327,8 @@ class ServerConnection(DetachedCalls):
     @property
     def expected_seconds(self) -> float:
         """An estimate of the time that the message being received needs: it is served after those that need less."""
-        if self.pending is None and not self._reader.mid_body:
-            return 0.0
+        if self.pending is None and self.is_plain:
+            return 0.0  # what the rest would find out for nearly all clients
         return (self._reader.announced_bytes + self.pending_bytes) * SECONDS_PER_BYTE
 
     @property

@@ -33,15 +33,12 @@ class ParkedEntry(NamedTuple):
     fd: int = -1
 
 
-def _handle(entry: Any, data: Any) -> None:
+def _handle(key: Any, events: int, data: Any) -> None:
     """Handle an entry of the selector, or continue with a parked connection."""
-    key, events = entry
     if type(key) is ParkedEntry:
         key.loop.resume_parked(data)
-        return
-    on_ready = getattr(data, "on_ready", None)  # a program may have registered something of its own
-    if on_ready is not None:
-        on_ready(events)
+    elif hasattr(data, "on_ready"):  # else a program has registered something of its own
+        data.on_ready(events)
 
 
 def _account_of(data: Any) -> Any:
@@ -114,13 +111,14 @@ class FairOrder:
         """Handle the only entry of a turn. This is the usual case and must be cheap, so its time is charged only if it
         was long.
         """
-        data = entry[0].data
+        key, events = entry
+        data = key.data
         account = _account_of(data)
         self.is_shared = False
-        _handle(entry, data)
+        _handle(key, events, data)
         after = time.monotonic()
         if after - now > CHARGED_SECONDS and hasattr(account, "loop_seconds"):
-            self._charge(data, account, max(account.loop_seconds, self._loop_seconds), after - now)
+            self._charge(data, account, account.loop_seconds, after - now)
         elif getattr(account, "waits_at", None) is not None:  # it was left over from the turn before
             data.waits_at = account.waits_at = None
 
@@ -155,11 +153,10 @@ class FairOrder:
 
     def _handle_and_charge(self, entry: Any, account: Any, now: float) -> float:
         """Handle an entry, charge the time to its account, and return the current time."""
-        data = entry[0].data
+        key, events = entry
+        data = key.data
         seconds = getattr(account, "loop_seconds", -1.0)  # before: a nested turn of the loop may charge others
-        if 0 <= seconds < self._loop_seconds:
-            seconds = self._loop_seconds
-        _handle(entry, data)
+        _handle(key, events, data)
         after = time.monotonic()
         if seconds >= 0:
             used = after - now
@@ -177,9 +174,9 @@ class FairOrder:
             # It goes on although each of them may be handled only once, when clients connect for every request.
             own_before = max(getattr(data, "shared_seconds", 0.0), getattr(account, "shared_seconds", 0.0))
             data.shared_seconds, account.shared_seconds = own_before + seconds, own_before + seconds / SHARED_BY
-        account.loop_seconds = seconds_before + seconds
         if seconds_before > self._loop_seconds:
             self._loop_seconds = seconds_before
+        account.loop_seconds = self._loop_seconds + seconds
         data.waits_at = account.waits_at = None  # if it is ready again, it begins to wait then
 
     def _handle_again(self, handled: List[_Waiting], limit_seconds: float, now: float) -> float:
@@ -231,7 +228,12 @@ class FairOrder:
             account = _account_of(data)
             place = getattr(data, "waits_at", None)
             if place is None:
-                place = self._begin_waiting(data, account)
+                if account is data:
+                    place = self._seconds_of(data)
+                else:
+                    place = max(getattr(data, "shared_seconds", 0.0), getattr(account, "shared_seconds", 0.0))
+                if place >= 0:  # else it is a wake-up or a listening socket: they come first
+                    data.waits_at = place = place + _expected_seconds(data)
             order.append((place, 0.0, number, entry, account))
             if account is not data:
                 shared[account] = min(shared.get(account, (place, math.inf)), (place, _expected_seconds(data)))
@@ -245,17 +247,6 @@ class FairOrder:
                      for place, _, number, entry, account in order]
         order.sort()
         return order
-
-    def _begin_waiting(self, data: Any, account: Any) -> float:
-        """Return the place of something that is ready: in the order, or among the connections that share an account."""
-        if account is not data:
-            seconds: float = max(getattr(data, "shared_seconds", 0.0), getattr(account, "shared_seconds", 0.0))
-        else:
-            seconds = self._seconds_of(data)
-            if seconds < 0:
-                return seconds  # of wake-ups and listening sockets: they come first
-        data.waits_at = seconds = seconds + _expected_seconds(data)
-        return seconds
 
     def _seconds_of(self, account: Any) -> float:
         """Return the time that an account has used; a negative number for what is not an account."""

@@ -324,8 +324,10 @@ class SocketServer(Limited, SharedOutputLoop):
                 continue
             # Nothing else has been received. Noticing here that nothing is to do before the next request saves 180 byte codes.
             if (connection.watched != READ or connection.outgoing or connection.closing or self._buffered.total_bytes
-                    or self._idle_deadlines.seconds or connection in self._handshakes.started):
+                    or connection in self._handshakes.started):
                 break
+            if self._idle_deadlines.seconds > 0:
+                self._idle_deadlines.start(connection, time.monotonic())
             return
         self._await_next(connection)
 
