@@ -422,6 +422,15 @@ class Tables(unittest.TestCase):
         self.assertFalse(Own.refers_to_buffers)
         self.assertEqual(out_of_band.value_payload(BufferOptions(), Own(), [LARGE], {}), (MARSHAL.dumps([LARGE]), {}))
 
+    def test_a_few_numbers_and_texts_contain_no_buffers(self) -> None:
+        plain: Any = [None, True, 1, 2.5, "text", [], {"a": 1, "b": [1, (2, {"c": "x"})]}, [[]] * 64]
+        for value in plain:
+            self.assertTrue(large_buffers.contain_none((value,)), value)
+        for value in (b"", [bytearray()], {"a": [memoryview(b"")]}, {1, 2}, [1] * 65, [[1] * 33] * 2, [object()], [[[[[1]]]]],
+                      type("Number", (int,), {})(1)):
+            self.assertFalse(large_buffers.contain_none((value,)), value)
+        self.assertTrue(large_buffers.contain_none({"a": 1}.values()) and large_buffers.contain_none(()))
+
     def test_long_containers_are_searched_if_the_first_element_has_a_buffer(self) -> None:
         for value, count in (([LARGE] * 20, 20), ([{"a": LARGE}] * 20, 20), ([1, LARGE] * 20, 0), ((1, [2, [3, [LARGE]]]), 1),
                              ({"a": {"b": LARGE}}, 1)):

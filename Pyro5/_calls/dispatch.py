@@ -22,6 +22,7 @@ from .._objects.members import exposed_method, get_exposed_attribute, set_expose
 from .._objects.objects import ObjectTable, PublishedObject
 from .._observe.statistics import BATCH
 from .._values import unsendable
+from .._values.large_buffers import contain_none
 from ..callcontext import get_response
 from ..protocol import FLAGS_BATCH, FLAGS_ONEWAY, MSG_INVOKE, ReceivingMessage, SendingMessage, small_reply
 from ..serializers import SerializerBase
@@ -44,7 +45,9 @@ log = logging.getLogger("Pyro5.server.dispatch")
 # isinstance(..., Iterator), which asks the abstract class.
 _NON_ITERATOR_TYPES = frozenset((type(None), bool, int, float, str, bytes, list, tuple, dict, set))
 _NUMBERS = frozenset((type(None), bool, int, float))
-SHORT_TEXT = 1000  # characters; the length of its payload is looked at as well
+_CONTAINERS = frozenset((list, tuple, dict))
+_TEXTS = frozenset((str, bytes))
+SHORT_TEXT = 1000  # characters or bytes: less than what is sent beside the payload. The length of the payload counts as well
 
 
 class Dispatcher(CallAccounts):
@@ -169,11 +172,14 @@ class Dispatcher(CallAccounts):
         # As _annotations(), whose calls would take 20 byte codes more.
         from_method, own, kind = get_response(), self._daemon.annotations(), type(value)
         # What most replies are. Nothing else has to be asked about them: saves 70 byte codes.
-        if not (from_method or own) and (kind in _NUMBERS or kind is str and len(value) <= SHORT_TEXT):
+        if not (from_method or own) and (kind in _NUMBERS or kind in _TEXTS and len(value) <= SHORT_TEXT
+                                         or kind in _CONTAINERS and contain_none((value,))):
             try:
                 payload = serializer.dumps(value)
                 if len(payload) <= self._small_size:
                     return small_reply(call.seq, serializer.serializer_id, payload, call.correlation_id)
+                to = ReplyTo(call.seq, serializer, call.correlation_id, {}, self._wire)
+                return replies.payload_reply(to, 0, payload, {})
             except Exception as x:  # raised by the serializer, or by a converter of the program
                 raise replies.unsent_result(x, value, serializer, "%s.%s" % (call.object_id, call.method)) from x
         to = ReplyTo(call.seq, serializer, call.correlation_id, joined(from_method, own), self._wire)

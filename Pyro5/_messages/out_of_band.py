@@ -8,16 +8,13 @@ from typing import Any, Callable, Collection, Dict, List, Mapping, NamedTuple, O
 
 from .. import config, errors, protocol
 from .._values import large_buffers
-from .._values.large_buffers import Incoming, Outgoing
+from .._values.large_buffers import SMALL, Incoming, Outgoing, contain_none
 from .._wire import features
 from .._wire.chunks import MIN_SHARED_BYTES, as_chunks
 from ..protocol import Buffer, Payload, ReceivingMessage
 from ..serializers import SerializerBase
 
 __all__ = ["SMALL", "BufferOptions", "call_payload", "load", "options_for", "value_payload"]
-
-# types of values that certainly contain no large buffer
-SMALL = frozenset((type(None), bool, int, float, str))
 
 
 class BufferOptions(NamedTuple):
@@ -69,7 +66,8 @@ def call_payload(options: BufferOptions, serializer: SerializerBase, object_id: 
     Raises:
         Exception: the error of the serializer for arguments that it cannot serialize.
     """
-    if serializer.sends_bytes_uncopied and not kwargs and _stay_in_payload(args):
+    if (contain_none(args) and (not kwargs or contain_none(kwargs.values()))
+            or serializer.sends_bytes_uncopied and not kwargs and _stay_in_payload(args)):
         return serializer.call_payload(object_id, method, args, kwargs), annotations
     outgoing = outgoing_for(options, serializer)
     if outgoing is None:
@@ -85,7 +83,7 @@ def call_payload(options: BufferOptions, serializer: SerializerBase, object_id: 
 def value_payload(options: BufferOptions, serializer: SerializerBase, value: Any,
                   annotations: Mapping[str, Buffer]) -> Tuple[Payload, Mapping[str, Buffer]]:
     """Serialize a result, and return the payload and the annotations, with those of its large buffers."""
-    if serializer.sends_bytes_uncopied and _stay_in_payload((value,)):
+    if contain_none((value,)) or serializer.sends_bytes_uncopied and _stay_in_payload((value,)):
         return serializer.value_payload(value), annotations
     outgoing = outgoing_for(options, serializer)
     if outgoing is None:

@@ -72,7 +72,8 @@ class ReplyTo(NamedTuple):
     wire: WireOptions
 
 
-def _reply(to: ReplyTo, flags: int, payload: Payload, annotations: Mapping[str, Buffer]) -> SendingMessage:
+def payload_reply(to: ReplyTo, flags: int, payload: Payload, annotations: Mapping[str, Buffer]) -> SendingMessage:
+    """Build a reply with an encoded value. Raises MessageTooLargeError if it exceeds the limit."""
     return SendingMessage(protocol.MSG_RESULT, flags, to.seq, to.serializer.serializer_id, payload, annotations,
                           correlation_id=to.correlation_id, compress=to.wire.compress, max_size=to.wire.max_size)
 
@@ -94,7 +95,7 @@ def value_reply(to: ReplyTo, value: Any, flags: int = 0,
         payload = to.serializer.value_payload(value) if type(value) in _MAYBE_LONG_RESULT else to.serializer.dumps(value)
     else:
         payload, annotations = out_of_band.value_payload(buffers, to.serializer, value, annotations)
-    return _reply(to, flags, payload, annotations)
+    return payload_reply(to, flags, payload, annotations)
 
 
 def unsent_result(error: Exception, value: Any, serializer: SerializerBase, method: str) -> Exception:
@@ -117,7 +118,7 @@ def batch_reply(to: ReplyTo, results: BatchResults) -> SendingMessage:
     """Build the reply with the results of a batch. Raises the same exceptions as value_reply."""
     # no flag for exceptions: those of single calls are ExceptionWrappers in the list
     payload = results.payload()
-    return _reply(to, protocol.FLAGS_BATCH, payload, results.annotations_for(to.annotations))
+    return payload_reply(to, protocol.FLAGS_BATCH, payload, results.annotations_for(to.annotations))
 
 
 def stream_reply(to: ReplyTo, stream_id: Optional[str]) -> SendingMessage:
@@ -132,7 +133,7 @@ def stream_reply(to: ReplyTo, stream_id: Optional[str]) -> SendingMessage:
         annotations[STREAM_ANNOTATION] = stream_id.encode("ascii")
     # both flags: a peer without item streams raises the exception, others look at the stream flag first
     flags = protocol.FLAGS_EXCEPTION | protocol.FLAGS_ITEMSTREAMRESULT
-    return _reply(to, flags, to.serializer.dumps(hint), annotations)
+    return payload_reply(to, flags, to.serializer.dumps(hint), annotations)
 
 
 def exception_reply(to: ReplyTo, exception: BaseException, traceback_lines: List[str]) -> SendingMessage:
@@ -176,11 +177,11 @@ def _first_within_limit(to: ReplyTo, exception: BaseException, *tracebacks: List
     for traceback_lines in tracebacks[:-1]:
         set_remote_traceback(exception, traceback_lines)
         try:
-            return _reply(to, protocol.FLAGS_EXCEPTION, to.serializer.dumps(exception), to.annotations)
+            return payload_reply(to, protocol.FLAGS_EXCEPTION, to.serializer.dumps(exception), to.annotations)
         except errors.MessageTooLargeError:
             continue
     set_remote_traceback(exception, tracebacks[-1])
-    return _reply(to, protocol.FLAGS_EXCEPTION, to.serializer.dumps(exception), to.annotations)
+    return payload_reply(to, protocol.FLAGS_EXCEPTION, to.serializer.dumps(exception), to.annotations)
 
 
 def sendable(exception: Exception, serializer: SerializerBase) -> Exception:

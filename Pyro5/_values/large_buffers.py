@@ -14,25 +14,28 @@ import contextlib
 import sys
 import threading
 from itertools import chain, compress
-from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Mapping, Optional, Sequence, Set
+from typing import Any, Collection, Dict, FrozenSet, Iterable, Iterator, List, Mapping, Optional, Sequence, Set
 
 from .._wire.chunks import MAX_CHUNKS, MIN_CHUNK_BYTES
 from . import classes, plain
 from .numpy_scalars import is_array
 
-__all__ = ["Incoming", "Outgoing", "all_with_references", "array_reference", "current", "large_size", "lasting",
-           "nothing_collected", "number_of", "received", "with_references"]
+__all__ = ["SMALL", "Incoming", "Outgoing", "all_with_references", "array_reference", "contain_none", "current", "large_size",
+           "lasting", "nothing_collected", "number_of", "received", "with_references"]
 
 # In the namespace of the package: the tags of a program cannot collide with it.
 TAG_BUFFER = "Pyro5.buffer"
 # Types of elements that have the same size on all platforms, or nearly all. Their size and byte order are sent too.
 _TYPECODES = frozenset("bBhHiIlLqQfd")
 
+# Types of values that certainly contain no large buffer.
+SMALL = frozenset((type(None), bool, int, float, str))
 # Exact types: a subclass may have a form of its own, which is not searched.
 _CONTAINERS = frozenset((dict, list, tuple))
 _MAX_DEPTH = 4  # of containers in which bytes are searched: the parts of deeper ones are usually small
 _FEW = 8  # elements; of a longer container the first one decides whether the others are searched
 _MANY = 4096  # elements; fewer are looked at together
+_MANY_OF_FEW = 64  # elements of a message that `contain_none` looks at: of more, it may take as long as serializing them
 
 
 class Outgoing:
@@ -188,6 +191,24 @@ def all_with_references(values: Sequence[Any], outgoing: Outgoing) -> Sequence[A
     # One by one: their list itself is not replaced.
     replaced = [_replaced(value, outgoing, types, _MAX_DEPTH) for value in values]
     return tuple(replaced) if type(values) is tuple else replaced
+
+
+def contain_none(values: Collection[Any]) -> bool:
+    """Return True if a few values are certainly numbers and texts, or containers of such values.
+
+    Nothing in them can be sent beside the payload. Finding this out takes a fourth of the time of `with_references`.
+    """
+    for _ in range(_MAX_DEPTH + 1):
+        others = set(map(type, values)) - SMALL
+        if not others:
+            return True
+        if not others <= _CONTAINERS:
+            return False
+        containers = [each for each in values if type(each) in _CONTAINERS]
+        if sum(map(len, containers)) > _MANY_OF_FEW:
+            return False
+        values = [*chain.from_iterable([each.values() if type(each) is dict else each for each in containers])]
+    return False
 
 
 def _certainly_contain_none(values: Sequence[Any], types: FrozenSet[type]) -> bool:
