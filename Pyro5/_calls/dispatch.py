@@ -248,8 +248,11 @@ class Dispatcher(CallAccounts):
             value = self._result_of(done, value, error)
             if not done.running.is_oneway:
                 serializer = self._serializer_for(message, connection.features)
-                to = ReplyTo(message.seq, serializer, done.running.correlation_id, self._annotations(), self._wire)
-                reply = self._value_reply(connection, to, value, call, message.flags)
+                if type(value) in _NON_ITERATOR_TYPES:
+                    reply = self._plain_reply(done.running, serializer, value)
+                else:
+                    to = ReplyTo(message.seq, serializer, done.running.correlation_id, self._annotations(), self._wire)
+                    reply = self._value_reply(connection, to, value, call, message.flags)
         except Exception as x:
             reply = self._error_reply(connection, message, done.running.correlation_id, call, x)
         finally:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, 
 from .. import LazyModule, config
 from .._values import classes, containers, hash_flooding, plain, plain_copy
 from .._values.serpent import batches, library, reader, writer
-from .._values.serpent.writer import HEADER
+from .._values.serpent.writer import HEADER, SHORT_TEXT
 from .base import CallPayload, Data, Payload, SerializerBase, is_long, is_long_dict
 
 if TYPE_CHECKING:
@@ -91,9 +91,10 @@ _PLACEHOLDER = "\1long\1"
 _PLACEHOLDER_TEXT = repr(_PLACEHOLDER).encode("ascii")
 
 
-# A call with numbers and lists of numbers only, as dumpsCall() writes it; the comma is behind a single argument.
-_CALL_OF_NUMBERS = re.compile(re.escape(HEADER) + r"""\('([^'"\\\0\r\n]*)','([^'"\\\0\r\n]*)',"""
-                              r"""\(([-0-9.,\[\]]{0,46}?)(,?)\),\{\}\)""")
+# A call as dumpsCall() writes it, with numbers, texts without escapes, and lists of these: which JSON writes in the same way,
+# but for the quotes.
+_PLAIN_CALL = re.compile(re.escape(HEADER) + r"""\('([^'"\\\0\r\n]*)','([^'"\\\0\r\n]*)',"""
+                         r"""\(((?:[-0-9.,\[\]]|'[^'"\\\0-\x1f]*'){0,46})\),\{\}\)""")
 _BY_REPR = frozenset((type(None), bool, int))
 
 
@@ -109,7 +110,7 @@ class SerpentSerializer(SerializerBase):
 
     def _encode(self, data: Any) -> bytes:
         # What the fast writer does for these, without its 35 byte codes.
-        if type(data) in _BY_REPR:
+        if type(data) in _BY_REPR or type(data) is str and len(data) < SHORT_TEXT:
             return (HEADER + repr(data)).encode("utf-8")
         # The fast writer returns None for values that it does not support; the library then serializes the whole value.
         bytes_repr = self._literal_bytes or config.SERPENT_BYTES_REPR
@@ -165,16 +166,17 @@ class SerpentSerializer(SerializerBase):
         return _with_tags(reader.fast_loads(text), text)
 
     def loadsCall(self, data: Data) -> CallPayload:
-        # These calls need no search for tags, and no other way of reading if this one fails: saves 120 byte codes.
+        # In these calls, nothing can be the form of an object: saves 120 byte codes, and 250 with texts.
         if len(data) <= self._short_call:
-            call = _CALL_OF_NUMBERS.fullmatch(str(data, "utf-8"))
+            call = _PLAIN_CALL.fullmatch(str(data, "utf-8"))
             if call is not None:
-                obj, method, numbers, comma = call.groups()
+                obj, method, text = call.groups()
+                has_comma = text.endswith(",")
                 try:
-                    args = reader.scan_list("[%s]" % numbers)
+                    args = reader.scan_list("[%s]" % (text[:-1] if has_comma else text).replace("'", '"'))
                 except (ValueError, StopIteration):
-                    args = []
-                if len(args) > 1 or (len(args) == 1) is bool(comma) and bool(args) is bool(numbers):
+                    return super().loadsCall(data)
+                if len(args) > 1 or (len(args) == 1) is has_comma:  # the comma is behind a single argument
                     return obj, method, tuple(args), {}
         return super().loadsCall(data)
 

@@ -210,7 +210,9 @@ class Calls(Base):
 
         arguments = ("", "1,", "1", "1,2", "1,2,", ",", "1,,2", "[]", "[],", "[1,[2.5,-3]],4", "1],[2", "[1", "1.", "-", "--1",
                      "01", "1e3", "-0", "True,", "'x',", "1" * 46, "1" * 47 + ",", "[" * 23 + "]" * 23 + ",", "[" * 400, "_",
-                     "\\x31,")
+                     "\\x31,", "'x'", "'x','y z'", "['x',[1,'{}()[],']],'__class__'", "'x''y',", "'\"',", "'\t',", "'\\t',",
+                     "'\u2028',", "b'x',", "'\x7f\u00e4\U0001f600',", "'x'1,",
+                     "''", "'',", "'x', 1", "[b'x'],", "['x'],", "'x',1,None")
         texts = [b"# serpent utf-8 python3.2\n('o','m',(%s),{})" % each.encode() for each in arguments]
         texts += [b'{"object": "o", "method": "m", "params": [%s], "kwargs": {}}' % each.encode() for each in arguments]
         texts += [text + b" " for text in texts] + [b"\xff", b"null", b"[1, 2, 3, 4]", b"[" * 500, b""]

@@ -12,7 +12,7 @@ from itertools import chain, repeat
 from math import isfinite
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
-__all__ = ["HEADER", "fast_dumps", "fast_dumps_call", "long_text_in_parts"]
+__all__ = ["HEADER", "SHORT_TEXT", "fast_dumps", "fast_dumps_call", "long_text_in_parts"]
 
 HEADER = "# serpent utf-8 python3.2\n"
 
@@ -30,7 +30,7 @@ _MAX_DEPTH = 50
 _FEW = 8                    # elements; so few are written one by one
 _MAX_COLUMNS_OF_ROWS = 16   # longer lists are not treated as rows of a table
 _REPEATED = 4               # average count of each value in a column from which writing each value once pays
-_LONG_TEXT = 500            # characters
+SHORT_TEXT = 500            # characters; longer ones may be plain
 # Characters that repr() writes unchanged between single quotes. Searching for others takes a third of the time of repr().
 _PLAIN_ASCII = bytes(code for code in range(32, 127) if chr(code) not in "'\\")
 
@@ -94,7 +94,7 @@ def _text(value: Any, bytes_repr: bool, depth_left: int) -> str:
     # the order of the tests is that of the frequency of the types in messages
     kind = type(value)
     if kind in _BY_REPR:
-        return repr(value) if kind is not str or len(value) < _LONG_TEXT else _long_text(value)
+        return repr(value) if kind is not str or len(value) < SHORT_TEXT else _long_text(value)
     if kind is float and isfinite(value):  # the library writes inf and nan in other ways
         return repr(value)
     if not depth_left:
