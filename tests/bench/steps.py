@@ -7,6 +7,7 @@ What the system needs to move the bytes and to wake the other side comes on top,
 from __future__ import annotations
 
 import argparse
+import functools
 import threading
 import time
 from pathlib import Path
@@ -15,15 +16,17 @@ from typing import Any, Callable, Dict, List, NamedTuple, Sequence
 from Pyro5 import api, serializers
 from Pyro5._client.connection import Connection
 from Pyro5._client.pool import OPEN_FIRST
-from Pyro5._messages import replies, requests
+from Pyro5._messages import requests
 from Pyro5._server.connection import ServerConnection
 from Pyro5._wire.reader import MessageReader
+from Pyro5.protocol import small_reply
 
 from .programs.workload import SUM, SUMMANDS, add
 
 OBJECT_ID = "object"
 MICRO = 1e6
 WIRE = requests.WireOptions(1 << 30, False)
+CORRELATION = bytes(range(16))
 
 
 class Step(NamedTuple):
@@ -73,14 +76,15 @@ class InMemory:
 
 
 class Answered(InMemory):
-    """Gives the reply that belongs to each request that is sent."""
+    """Gives the reply that belongs to each request that is sent: with its number, and its correlation id."""
 
     def __init__(self, reply: bytes) -> None:
         super().__init__()
-        self._before, self._after = reply[:10], reply[12:]  # the number of the request stands between them
+        self._reply = reply
 
     def sendall(self, data: bytes) -> None:
-        self.incoming = self._before + data[10:12] + self._after
+        reply = self._reply
+        self.incoming = reply[:10] + data[10:12] + reply[12:20] + data[20:36] + reply[36:]
 
 
 @api.expose
@@ -108,7 +112,7 @@ def measure(serializer_name: str, seconds: float) -> List[Step]:
     with api.Daemon(host="127.0.0.1") as daemon:
         uri = daemon.register(Adder(), OBJECT_ID)
         serializer = serializers.get_serializer(serializer_name)
-        request = requests.invoke_request(serializer, 7, 0, OBJECT_ID, "add", SUMMANDS, {}, WIRE).data
+        request = requests.invoke_request(serializer, 7, 0, OBJECT_ID, "add", SUMMANDS, {}, WIRE, None, CORRELATION).data
         server_side = InMemory()
         connection = ServerConnection(server_side, None, WIRE.max_size)  # type: ignore[arg-type]
         connection.handshake_done = True
@@ -130,6 +134,7 @@ def client_steps(uri: Any, serializer_name: str, reply: bytes, seconds: float) -
     proxy = api.Proxy(uri)
     proxy._pyroSerializer = serializer_name
     proxy._pyro.connection = Connection(network, str(uri), WIRE.max_size)  # type: ignore[arg-type]
+    proxy._pyro.connection.features = frozenset()  # a server of this release
     proxy._pyro.pool.add(proxy._pyro.connection, threading.get_ident(), OPEN_FIRST)
     proxy._pyro.object_id = OBJECT_ID
     proxy._pyro.methods = {"add"}
@@ -138,24 +143,28 @@ def client_steps(uri: Any, serializer_name: str, reply: bytes, seconds: float) -
     network_itself = shortest(lambda: network.sendall(reply), seconds)
     call = shortest(lambda: proxy.add(*SUMMANDS), seconds) - network_itself
     writing = shortest(lambda: serializer.dumpsCall(OBJECT_ID, "add", SUMMANDS, {}), seconds)
-    building = shortest(lambda: requests.invoke_request(serializer, 7, 0, OBJECT_ID, "add", SUMMANDS, {}, WIRE), seconds)
-    message = read(reply)
+    build: Any = functools.partial(requests.plain_request, serializer, 7, 0, OBJECT_ID, "add", SUMMANDS, {}, WIRE, None,
+                                   CORRELATION)
+    request, building = build(), shortest(build, seconds)
+    connection = proxy._pyro.connection
+    exchange = shortest(lambda: connection.plain_round_trip(request, 7, serializer.serializer_id, CORRELATION, "add"), seconds)
+    payload = read(reply).data
     steps = [Step("client", "arguments to bytes", writing), Step("client", "building the message", building - writing),
-             Step("client", "taking the reply apart", shortest(lambda: read(reply), seconds)),
-             Step("client", "bytes to the result", shortest(lambda: serializer.loads(message.data), seconds))]
+             Step("client", "recognizing the reply", exchange - network_itself),
+             Step("client", "bytes to the result", shortest(lambda: serializer.loads(payload), seconds))]
     return with_the_rest(steps, "client", call)
 
 
 def server_steps(daemon: Any, serializer: Any, request: bytes, reply: bytes, seconds: float) -> List[Step]:
     message = read(request)
-    to = replies.ReplyTo(7, serializer, bytes(16), {}, WIRE)
     adder = Adder()
-    writing = shortest(lambda: serializer.dumps(SUM), seconds)
+    payload = serializer.dumps(SUM)
     return [Step("server", "taking the request apart", shortest(lambda: read(request), seconds)),
             Step("server", "bytes to the call", shortest(lambda: serializer.loadsCall(message.data), seconds)),
             Step("server", "the method itself", shortest(lambda: adder.add(*SUMMANDS), seconds)),
-            Step("server", "result to bytes", writing),
-            Step("server", "building the reply", shortest(lambda: replies.value_reply(to, SUM), seconds) - writing)]
+            Step("server", "result to bytes", shortest(lambda: serializer.dumps(SUM), seconds)),
+            Step("server", "building the reply",
+                 shortest(lambda: small_reply(7, serializer.serializer_id, payload, CORRELATION), seconds))]
 
 
 def read(data: bytes) -> Any:
