@@ -181,7 +181,7 @@ class AsyncConnection(ServerConnection):
         return True
 
     def _parse_chunk(self) -> None:
-        reader = self._reader
+        reader, self.is_plain = self._reader, False
         # The deadline of the next request counts from the arrival of its last part.
         self.waiting_since, data = self._chunks.popleft()
         self._unparsed_bytes -= len(data)

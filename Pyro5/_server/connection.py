@@ -261,15 +261,11 @@ class ServerConnection(DetachedCalls):
         self.server.park(self)
 
     def claim_end(self) -> bool:
-        """Return True to exactly one caller, which has to free what belongs to the connection. Can be called from any
-        thread.
-        """
+        """Return True to exactly one caller, which has to free what belongs to the connection. Any thread may call this."""
         return _claim(self._end_tokens)
 
     def claim_handshake(self) -> bool:
-        """Return True to exactly one caller, which may answer the handshake, or close the connection instead. Can be
-        called from any thread.
-        """
+        """Return True to exactly one caller, which may answer the handshake or close the connection. As claim_end()."""
         return _claim(self._handshake_tokens)
 
     def on_ready(self, events: int) -> None:
@@ -353,6 +349,7 @@ class ServerConnection(DetachedCalls):
 
     def add_received(self, data: bytes) -> None:
         """Add what another process has received from the client."""
+        self.is_plain = False
         self._reader.feed(data)
 
     def receive(self, polls: bool = False) -> bool:
@@ -368,6 +365,7 @@ class ServerConnection(DetachedCalls):
         if source is None:  # created by the first worker: connections that the loop serves never poll
             source = self._incoming = self.sock if self._uses_python_timeout else busy_poll.receiver_for(self.sock)
         if not self.is_plain or self.pending is not None or global_version.number != self._settings_version:
+            self.is_plain = False
             return self._reader.receive_from(source) > 0
         # The next message is expected to be like the last one: parsing it here saves 60 byte codes.
         data: bytes = source.recv(RECEIVE_BYTES)
@@ -395,6 +393,8 @@ class ServerConnection(DetachedCalls):
         """
         if self.pending is not None:  # receive() has parsed it, or a worker has returned it unhandled
             return True
+        if self.is_plain:
+            return False  # nothing was received since
         if global_version.number != self._settings_version:
             self._read_settings()
         if self._parse_error is None:

@@ -252,6 +252,9 @@ class EventLoop:
         order = self._order
         order.turn_ends = now + TURN_SECONDS
         if self.parked or self._combined:
+            # A wake-up, which would come first anyway, is no client that shares the turn with a parked connection.
+            if len(ready) == 1 and type(ready[0][0].data) is _WakeupHandler:
+                ready.pop()[0].data.on_ready(READ)
             ready += self._take_parked()
         if len(ready) > 1:
             left = order.handle_all(ready, now)
@@ -359,9 +362,7 @@ class EventLoop:
         self._wakeup.wake()
 
     def close(self) -> None:
-        """Stop the loop, and wait until all resources are freed; inside a call, only stop it. Can be called from any
-        thread.
-        """
+        """Stop the loop, and wait until all resources are freed; inside a call, only stop it. Any thread may call this."""
         if self._attachment is not None and not self.in_forked_child():
             self._attachment.end_from_outside()
         self.shutdown()
@@ -386,9 +387,7 @@ class EventLoop:
             self._release_now()
 
     def in_forked_child(self) -> bool:
-        """Return whether this process is a fork of the one that created the loop: the selector and the connections
-        belong to the parent.
-        """
+        """Return whether this process is a fork of the one that created the loop, and owns its sockets and selector."""
         return os.getpid() != self._pid
 
     def close_in_child(self) -> None:

@@ -182,7 +182,7 @@ class SocketServer(Limited, SharedOutputLoop):
 
     def _is_busy(self) -> bool:
         return self.calls_running() > 0 or any(
-            c.has_outgoing or c.suspended_batch or c.deferred or c.detached for c in self._all())
+            c.outgoing or c.suspended_batch or c.deferred or c.detached for c in self._all())
 
     # ------------------------------------------------------------ accepting
 
@@ -245,8 +245,7 @@ class SocketServer(Limited, SharedOutputLoop):
         try:
             if connection.tls_handshake:
                 self._tls.add(connection)
-            # Back-pressure: while replies are unsent, no further request of this client is read.
-            elif connection.outgoing:
+            elif connection.outgoing:  # back-pressure: while replies are unsent, no further request of this client is read
                 self._flush(connection)
             elif self._receive(connection):
                 (self._serve_all if connection.has_tls else self._serve_received)(connection)
@@ -334,7 +333,7 @@ class SocketServer(Limited, SharedOutputLoop):
     def _await_next(self, connection: ServerConnection) -> None:
         """Wait for the next step of a connection: sending the rest of its replies, further requests, or its end."""
         connection.send_held()
-        if connection.has_outgoing:
+        if connection.outgoing:
             self._watch(connection, WRITE)
         elif connection.closing:
             self._end_after_refusal(connection)
@@ -342,7 +341,8 @@ class SocketServer(Limited, SharedOutputLoop):
         else:
             self._watch(connection, READ)
         self._start_timeout(connection)
-        self._count_partial_messages(connection)
+        if not connection.is_plain or connection.outgoing or self._buffered.total_bytes:
+            self._count_partial_messages(connection)
 
     def hand_over(self, connection: ServerConnection) -> None:
         """Make a worker the owner of a connection. It returns the connection with park()."""

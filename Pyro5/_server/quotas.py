@@ -303,7 +303,7 @@ class Limited:
     def _start_timeout(self, connection: ServerConnection) -> None:
         """Start the time that the client has for its next step."""
         if connection.handshake_done:
-            self._handshakes.stop(connection)
+            self._handshakes.started.pop(connection, None)
             if self._idle_deadlines.seconds > 0:  # else it would do nothing, and reading the clock takes as long as the rest
                 self._idle_deadlines.start(connection, time.monotonic())
         elif connection not in self._handshakes:  # its time is not extended by each byte that is received
@@ -311,6 +311,7 @@ class Limited:
 
     def _forget_times(self, connection: ServerConnection) -> None:
         """Stop all timeouts of a connection, and remove it from the counts."""
-        self._handshakes.stop(connection)
-        self._idle_deadlines.stop(connection)
-        self._buffered.forget(connection)
+        self._handshakes.started.pop(connection, None)
+        self._idle_deadlines.started.pop(connection, None)
+        if self._buffered.total_bytes:
+            self._buffered.forget(connection)

@@ -208,6 +208,21 @@ class Running(EventLoopTestCase):
         self.assertEqual(1, called.count("parked"))
         self.assertEqual([parked], list(loop.parked))
 
+    def test_a_wake_up_does_not_share_a_turn(self) -> None:
+        loop = self.loop()
+        shared: List[bool] = []
+        woken = mock.Mock(wraps=loop.woken)
+        loop.resume_parked = lambda given_back: shared.append(loop.turn_is_shared)  # type: ignore[method-assign]
+        for count in (1, 2):
+            loop.parked.extend(Entry(lambda events: None) for _ in range(count))
+            loop.wakeup()
+            with mock.patch.object(loop, "woken", woken):
+                loop.run_once(PATIENCE_SECONDS)
+            self.assertEqual(count, woken.call_count)
+        self.assertEqual([False, True, True], shared)
+        loop.run_once(0)  # there is no further wake-up
+        self.assertEqual(2, woken.call_count)
+
     def test_ended_connections_do_not_wait(self) -> None:
         loop = self.loop()
         called: List[str] = []
