@@ -42,6 +42,7 @@ class RequestDecoder:
                 call = object_id, method, args, kwargs = serializer.loadsCall(data)
                 if type(kwargs) is dict and type(args) in ARGUMENTS and type(object_id) is str and type(method) is str:
                     return new_call(call)
+                return requests.checked_call(object_id, method, args, kwargs)  # an attribute, a batch, or an error
             return requests.parse_invoke_request(message, serializer)
         except CallMismatch as x:
             raise self._named(x) from None

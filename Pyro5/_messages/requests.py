@@ -159,6 +159,11 @@ def parse_invoke_request(message: ReceivingMessage, serializer: SerializerBase) 
         object_id, method, args, kwargs = serializer.loadsCall(message.data)
     else:
         object_id, method, args, kwargs = out_of_band.load(message, serializer.loadsCall)
+    return checked_call(object_id, method, args, kwargs)
+
+
+def checked_call(object_id: Any, method: Any, args: Any, kwargs: Any) -> Call:
+    """Return a call whose parts have been decoded. Raises ProtocolError if they do not have the types of one."""
     # untrusted: exact types only
     if not (type(object_id) is str and type(method) is str and type(args) in ARGUMENTS):
         raise errors.ProtocolError("a call must consist of an object id, a method name, arguments and keyword arguments")

@@ -119,9 +119,10 @@ class Statistics:
     # ------------------------------------------------------------ for each call
 
     def fold(self, row: Row, call: Any) -> None:
-        """Add the durations in a row to its histogram, and count what else there is to count of a call."""
+        """Add the durations in a row to its histogram if there are many, and count what else there is to count of a call."""
         with self._lock:
-            row.fold_locked()
+            if len(row) >= MAX_PENDING:
+                row.fold_locked()
             row.errors += call.failed
             row.inner_calls += call.inner_calls
 

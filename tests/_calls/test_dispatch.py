@@ -14,6 +14,7 @@ from unittest import mock
 from Pyro5 import errors, protocol, serializers
 from Pyro5._calls import acceptance
 from Pyro5._calls.async_methods import AsyncMethods
+from Pyro5._calls.decoding import RequestDecoder
 from Pyro5._calls.dispatch import Dispatcher
 from Pyro5._calls.error_log import RepeatFilter
 from Pyro5._calls.reply_encoding import DispatchOptions
@@ -26,6 +27,7 @@ from Pyro5._objects.objects import ObjectTable
 from Pyro5._wire import features
 from Pyro5.callcontext import current_context
 from Pyro5.protocol import HEADER_SIZE, ReceivingMessage, SendingMessage
+from Pyro5.serializers import MarshalSerializer
 
 from ..support import correlation_of
 
@@ -323,6 +325,21 @@ class Calls(DispatchTestCase):
             result = self.call("echo", 1, "two", kwargs={"three": 3}, serializer=serializer)
             self.assertEqual([[1, "two"], {"three": 3}], result)
             self.assertFalse(self.client.closing)
+
+    def test_a_request_is_decoded_once(self) -> None:
+        class Counting(MarshalSerializer):
+            count = 0
+
+            def loadsCall(self, data: Any) -> Any:
+                self.count += 1
+                return super().loadsCall(data)
+
+        serializer, decoder = Counting(), RequestDecoder(ObjectTable(None))
+        for number, (kwargs, expected) in enumerate([({}, {}), ({"a": 1}, {"a": 1}), (None, {})]):
+            payload = marshal.dumps(("obj", "method", [1], kwargs))
+            request = SendingMessage(protocol.MSG_INVOKE, 0, 1, 2, payload, compress=False)
+            call = decoder.parse(ReceivingMessage(request.data[:40], payload), serializer)
+            self.assertEqual((("obj", "method", [1], expected), number + 1), (tuple(call), serializer.count))
 
     def test_attributes(self) -> None:
         self.assertEqual(0, self.call("__getattr__", "attribute"))
