@@ -14,7 +14,6 @@ import marshal
 import re
 import struct
 import sys
-from itertools import compress
 from typing import Any, Dict, List, Optional, Set, Tuple
 
 from .. import containers
@@ -115,8 +114,7 @@ def _check_sharing(value: Any, size: int) -> None:
         elements -= sum(map(len, waiting))
         if containers < 0 or elements < 0:
             raise ValueError("bad marshal data (%s)" % _TOO_OFTEN)
-        inside = gc.get_referents(*waiting)
-        waiting = list(compress(inside, map(_CONTAINERS.__contains__, map(type, inside))))
+        waiting = [each for each in gc.get_referents(*waiting) if type(each) in _CONTAINERS]
 
 
 def check(data: Data) -> bool:
