@@ -9,7 +9,7 @@ from typing import Any, List
 from unittest import mock
 
 from Pyro5._net import busy_poll
-from Pyro5._net.busy_poll import MAX_OTHER_RECEIVERS, MAX_POLLS, PollingReceiver, PollingSelector
+from Pyro5._net.busy_poll import MAX_CALM, MAX_POLLS, MIN_CALM, PollingReceiver, PollingSelector
 from Pyro5._net.polling_policy import (
     MAX_FAILURES,
     MAX_INHERITED_SKIPS,
@@ -137,18 +137,25 @@ class ReceiverTests(unittest.TestCase):
             self.polls(2)
         self.assertEqual(2, self.polls(2))
 
-    def test_no_polling_while_many_threads_receive_in_turn(self) -> None:
-        others = [PollingReceiver(self.sock) for _ in range(MAX_OTHER_RECEIVERS)]
+    def test_no_polling_while_several_threads_receive_in_turn(self) -> None:
         self.sock.has_data = True
-        with mock.patch.object(busy_poll, "_receiving", set(others[1:])):
-            for _ in range(3):
-                with mock.patch.object(busy_poll, "_latest", others[0]):
-                    self.assertEqual(1, self.polls())
-            busy_poll._receiving.update(others)
-            with mock.patch.object(busy_poll, "_latest", others[0]):
-                self.assertEqual(0, self.polls())
-                self.assertEqual(1, self.polls())   # the others have not started since: they may block for long
-            self.assertEqual(set(others), busy_poll._receiving)
+        others = [PollingReceiver(self.sock) for _ in range(7)]
+        for count, polls in ((1, 1), (2, 0), (7, 0)):
+            with self.subTest(others=count):
+                for _ in range(MIN_CALM):
+                    for other in others[:count]:
+                        other.recv(100)
+                    found = self.polls()
+                self.assertEqual(polls, found)
+                self.assertEqual([1] * 3, [self.polls() for _ in range(MAX_CALM + 3)][-3:])
+
+    def test_a_thread_that_receives_seldom_does_not_matter(self) -> None:
+        self.sock.has_data = True
+        self.polls(MAX_CALM)
+        other = PollingReceiver(self.sock)
+        for _ in range(5):
+            self.assertEqual(MAX_CALM, self.polls(MAX_CALM))
+            other.recv(100)
 
     def test_one_thread_at_a_time(self) -> None:
         with busy_poll._polling:
