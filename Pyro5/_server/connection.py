@@ -308,9 +308,7 @@ class ServerConnection(DetachedCalls):
 
     @property
     def large_bytes(self) -> int:
-        """The size of the message that is being received, or of a received one that did not arrive in one piece; 0 for
-        smaller ones.
-        """
+        """The size of the message that is being received, or of one that did not arrive in one piece; 0 for smaller ones."""
         # A message that has been taken apart is not in the reader any more, so its own size counts.
         pending = self.pending
         if pending is None:
@@ -364,11 +362,13 @@ class ServerConnection(DetachedCalls):
         source = self._incoming if polls else self._source
         if source is None:  # created by the first worker: connections that the loop serves never poll
             source = self._incoming = self.sock if self._uses_python_timeout else busy_poll.receiver_for(self.sock)
-        if not self.is_plain or self.pending is not None or global_version.number != self._settings_version:
+        if not self.is_plain or self.pending is not None:
             self.is_plain = False
             return self._reader.receive_from(source) > 0
         # The next message is expected to be like the last one: parsing it here saves 60 byte codes.
         data: bytes = source.recv(RECEIVE_BYTES)
+        if global_version.number != self._settings_version:
+            self._read_settings()  # a setting was changed while this thread waited for the message
         message = self.pending = self._reader.single_message(data)
         if message is not None:
             return True
