@@ -3,6 +3,7 @@ with its arguments.
 """
 from __future__ import annotations
 
+import contextvars
 import socket
 import threading
 from typing import Any, Callable, Dict, List
@@ -80,7 +81,8 @@ def events_of_a_call(steps: int, in_threads: InThreads) -> None:
     connection: Any = SocketConnection(ours, keep_open=True)
     connection.peer_address = None
     request = SendingMessage(MSG_INVOKE, 0, 1, 1, b"", compress=False, max_size=0)
-    calls = [running.begin(connection, ReceivingMessage(request.data)) for _ in range(count)]
+    # in a context of their own: each becomes the running call of the current context
+    calls = [contextvars.copy_context().run(running.begin, connection, ReceivingMessage(request.data)) for _ in range(count)]
     found: List[List[Any]] = [[] for _ in calls]
 
     def step(thread: int, number: int) -> None:
