@@ -115,8 +115,8 @@ class ReplyEncoding:
         own: Dict[str, Any] = self._daemon.annotations()
         return own
 
-    def _exception_reply(self, connection: Any, message: ReceivingMessage, correlation_id: bytes,
-                         error: Exception) -> SendingMessage:
+    def _exception_reply(self, connection: Any, message: ReceivingMessage, correlation_id: bytes, error: Exception,
+                         traceback_lines: Optional[List[str]] = None) -> SendingMessage:
         try:
             serializer = self._serializer_for(message, connection.features)
         except errors.SerializeError:
@@ -129,7 +129,7 @@ class ReplyEncoding:
             annotations = {}
         to = ReplyTo(message.seq, serializer, correlation_id, annotations, self._wire)
         note_origin(error)
-        return replies.exception_reply(to, error, self._traceback(error))
+        return replies.exception_reply(to, error, self._traceback(error) if traceback_lines is None else traceback_lines)
 
     def build_refusal(self, connection: Any, error: errors.ProtocolError) -> Optional[SendingMessage]:
         """Build the reply for a client whose data cannot be parsed any further; None if no reply is possible."""
