@@ -1,10 +1,11 @@
 """Wakes a thread that waits for sockets."""
 from __future__ import annotations
 
-import contextlib
 import socket
 
 __all__ = ["Wakeup"]
+
+DRAIN_BYTES = 4096
 
 
 class Wakeup:
@@ -26,15 +27,19 @@ class Wakeup:
 
     def wake(self) -> None:
         """Wake the waiting loop."""
-        # If the buffer is full, the loop has been woken already; if the socket is closed, there is no loop any more.
-        with contextlib.suppress(OSError):
+        try:  # contextlib.suppress() would take 35 byte codes more
             self._sender.send(b"\0")
+        except OSError:
+            return  # the buffer is full, so the loop has been woken already; or the socket is closed, and there is no loop
 
     def drain(self) -> None:
         """Discard all pending wake-ups."""
-        with contextlib.suppress(BlockingIOError):
-            while self._receiver.recv(4096):
+        try:
+            # Usually one receive: what a second one would have found is reported again.
+            while len(self._receiver.recv(DRAIN_BYTES)) == DRAIN_BYTES:
                 continue
+        except BlockingIOError:
+            return
 
     def close(self) -> None:
         """Close both sockets. Can be called more than once."""

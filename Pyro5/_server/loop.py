@@ -6,7 +6,6 @@ which thread runs it: the loop itself (multiplex), or a worker (thread), which r
 """
 from __future__ import annotations
 
-import contextlib
 import logging
 import socket
 import time
@@ -225,16 +224,17 @@ class SocketServer(Limited, SharedOutputLoop):
 
     def _watch(self, connection: ServerConnection, events: int) -> None:
         """Make the loop wait for these events of a connection; 0: for none."""
-        # Every change is a system call (epoll_ctl); most calls change nothing.
-        if connection.watched == events:
+        if connection.watched == events:  # most calls change nothing, and every change is a system call (epoll_ctl)
             return
         if not connection.watched:
             self.register(connection.sock, events, connection)
         elif events:
             self.selector.modify(connection.sock, events, connection)
         else:
-            with contextlib.suppress(KeyError, ValueError):  # the program has closed the socket itself
+            try:
                 self.selector.unregister(connection.sock)
+            except (KeyError, ValueError):
+                pass  # the program has closed the socket itself
         connection.watched = events
 
     def connection_ready(self, connection: ServerConnection, events: int) -> None:
