@@ -25,7 +25,7 @@ from .._values import unsendable
 from .._values.large_buffers import contain_none
 from ..callcontext import get_response
 from ..protocol import FLAGS_BATCH, FLAGS_ONEWAY, MSG_INVOKE, ReceivingMessage, SendingMessage, small_reply
-from ..serializers import SerializerBase
+from ..serializers import SerializerBase, serpent
 from .async_methods import AsyncMethods
 from .batches import Batch
 from .call_accounts import CallAccounts
@@ -69,6 +69,7 @@ class Dispatcher(CallAccounts):
         self._async_methods = async_methods
         self.exclusive = ExclusiveUse(self.running)
         self._decoder = RequestDecoder(objects)
+        serpent.load_slow_writer()
         self.set_options(options, run_oneway)
 
     def set_options(self, options: DispatchOptions,
