@@ -139,6 +139,7 @@ LATE_IMPORTS = {
     ("_client.proxy_connecting", "_pyroExclusive"): "few programs use objects exclusively",
     ("_client.futures", "submit"): "concurrent.futures is for calls in the background",
     ("_client.cancelling", "send_cancellation"): "uuid is large, and most calls are not cancelled",
+    ("_processes.kept_counts", "nameless_file"): "tempfile is for systems without files in memory",
     ("protocol", "log_wiredata"): "uuid is large, and messages are logged only with LOGWIRE",
     ("_observe.interceptors", "add"): "inspect is large, and few programs have interceptors",
     ("_settings.kinds", "_accept_host"): "ipaddress is large, and most hosts are texts",

@@ -3,13 +3,19 @@ from __future__ import annotations
 
 import inspect
 import logging
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, Union
 
+from .. import LazyModule
 from .._values import registered_types
 from .._values.annotations import hints_of
-from .._values.rebuilding import Build, Mismatch, builder_for
+from .._values.mismatch import Mismatch
 from .descriptions import read_signature
 from .members import Members, class_of
+
+if TYPE_CHECKING:
+    from .._values import rebuilding
+else:
+    rebuilding = LazyModule(globals(), ".._values.rebuilding")  # it imports decimal, pathlib, dataclasses, ...
 
 __all__ = ["Rebuild", "argument_name", "rebuilders_for"]
 
@@ -75,9 +81,9 @@ def _for_function(function: Any, label: str, skipped: int) -> Optional[Rebuild]:
     parameters = list(read_signature(function).parameters.values())[skipped:]
     # Compiled once, when the object is registered. Reading annotations per call would take longer than the call
     # itself.
-    builders: Dict[str, Build] = {}
+    builders: Dict[str, rebuilding.Build] = {}
     for each in parameters:
-        build = builder_for(hints.get(each.name))
+        build = rebuilding.builder_for(hints.get(each.name))
         if build is not None:
             builders[each.name] = build
     if not builders:

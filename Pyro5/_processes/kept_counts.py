@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import struct
-import tempfile
 import threading
 import zlib
 from typing import Any, Dict, List, Optional
@@ -95,5 +94,6 @@ def nameless_file(name: str) -> int:
     if hasattr(os, "memfd_create"):
         with contextlib.suppress(OSError):  # not allowed in a sandbox
             return os.memfd_create(name)
+    import tempfile
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
