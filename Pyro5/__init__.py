@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-from typing import TYPE_CHECKING, Any, Dict, Mapping
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping
 
 if TYPE_CHECKING:
     from .callcontext import CallContext
@@ -49,16 +49,29 @@ class LazyModule:
     """
 
     __slots__ = ("_namespace", "_module")
+    _all: List["LazyModule"] = []
 
     def __init__(self, namespace: Dict[str, Any], module: str) -> None:
         self._namespace = namespace
         self._module = module
+        self._all.append(self)
+
+    @classmethod
+    def load_all(cls) -> None:
+        """Load all of them now, in a process that may later have no file descriptors left to read a module."""
+        while cls._all:
+            cls._all.pop()._load()
 
     def __getattr__(self, name: str) -> Any:
+        return getattr(self._load(), name)
+
+    def _load(self) -> Any:
         module = importlib.import_module(self._module, self._namespace["__package__"])
         # From now on an access costs nothing more than with an import statement, and tests can replace what is in the module.
-        self._namespace[self._module.rpartition(".")[2]] = module
-        return getattr(module, name)
+        name = self._module.rpartition(".")[2]
+        if self._namespace.get(name) is self:
+            self._namespace[name] = module
+        return module
 
 
 class _Logger(logging.Logger):

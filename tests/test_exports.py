@@ -89,6 +89,11 @@ class ImportCosts(unittest.TestCase):
         self.assertEqual([], [name for name in ("Pyro5.client", "Pyro5.serializers", "socket") if name in before])
         self.assertEqual([], [name for name in COSTLY_FOR_CLIENTS if name in after])
 
+    def test_a_server_loads_all_when_it_is_created(self) -> None:
+        output = output_of("import sys, Pyro5.api; daemon = Pyro5.api.Daemon(port=0); before = set(sys.modules); "
+                           "Pyro5.LazyModule.load_all(); print(*(set(sys.modules) - before)); daemon.close()", PROJECT)
+        self.assertEqual("", output.strip())
+
     def test_names_are_those_of_their_modules(self) -> None:
         from Pyro5 import api, client, serializers, server
         self.assertIs(client.Proxy, api.Proxy)

@@ -182,6 +182,7 @@ LATE_IMPORTS = {
     ("client", "__getattr__"): "for programs that write Pyro5.client.core and the like",
     ("__init__", "__getattr__"): "config and current_context are loaded when asked for",
     ("__init__", "_submodule"): "submodules are loaded when asked for",
+    ("__init__", "_load"): "see LazyModule",
 }
 
 # These turn bytes into meaning and meaning into bytes. They must run anywhere: in a thread, a task, a test without a network.

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextvars import copy_context
 from typing import Any, Callable, Optional, Union
 
-from .. import callcontext, constants, errors, protocol
+from .. import LazyModule, callcontext, constants, errors, protocol
 from .._messages import handshake, replies, requests
 from .._messages.replies import ReplyTo
 from .._messages.requests import Call
@@ -25,7 +25,7 @@ from .._values import unsendable
 from .._values.large_buffers import contain_none
 from ..callcontext import get_response
 from ..protocol import FLAGS_BATCH, FLAGS_ONEWAY, MSG_INVOKE, ReceivingMessage, SendingMessage, small_reply
-from ..serializers import SerializerBase, serpent
+from ..serializers import SerializerBase
 from .async_methods import AsyncMethods
 from .batches import Batch
 from .call_accounts import CallAccounts
@@ -69,7 +69,7 @@ class Dispatcher(CallAccounts):
         self._async_methods = async_methods
         self.exclusive = ExclusiveUse(self.running)
         self._decoder = RequestDecoder(objects)
-        serpent.load_slow_writer()
+        LazyModule.load_all()  # while it is possible: a server may run out of file descriptors
         self.set_options(options, run_oneway)
 
     def set_options(self, options: DispatchOptions,

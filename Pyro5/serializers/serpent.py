@@ -242,11 +242,6 @@ def _slow_loads(text: str) -> Any:
         return chunks.evaluate(text)
 
 
-def load_slow_writer() -> None:
-    """Load the module for unusual values (1 ms) while this is possible: a server may run out of file descriptors."""
-    getattr(slow_writer, "Writer")  # noqa: B009
-
-
 def __getattr__(name: str) -> Any:
     """Return an attribute of the serpent library: programs of 5.x use ``from Pyro5.serializers import serpent``."""
     if name.startswith("__"):
