@@ -59,8 +59,12 @@ class LazyModule:
     @classmethod
     def load_all(cls) -> None:
         """Load all of them now, in a process that may later have no file descriptors left to read a module."""
-        while cls._all:
-            cls._all.pop()._load()
+        while True:
+            try:
+                each = cls._all.pop()
+            except IndexError:  # not a test before it: another thread may create a server, too
+                return
+            each._load()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._load(), name)
