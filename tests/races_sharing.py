@@ -8,11 +8,12 @@ from typing import Any, Callable, Dict, List
 
 from Pyro5 import errors
 from Pyro5._calls.exclusive import ExclusiveUse
-from Pyro5._calls.running_calls import RunningCalls
+from Pyro5._calls.running_calls import RunningCall, RunningCalls
 from Pyro5._client.call_future import CallFuture
 from Pyro5._client.futures import BackgroundCalls
 from Pyro5._client.idle import IdleConnections
 from Pyro5._client.retry import RetryBudget
+from Pyro5._observe.statistics import Statistics, now
 from Pyro5.client import Proxy
 from Pyro5.protocol import MSG_INVOKE, ReceivingMessage, SendingMessage
 
@@ -145,6 +146,26 @@ def running_calls(steps: int, in_threads: InThreads) -> None:
     in_threads(max(5, steps // 5), step)
 
 
+def durations(steps: int, in_threads: InThreads) -> None:
+    """All threads note calls of one method, and of others that the table has no room for, and one looks at the sums."""
+    statistics = Statistics(lambda object_id, method: (object_id, method), 3)
+    calls = RunningCalls()
+    calls.statistics = statistics
+
+    def step(thread: int, number: int) -> None:
+        for method in ("add", "method %d" % (number % 10)):
+            call = RunningCall()
+            call.object_id, call.method, call.started = "object", method, now()
+            call.failed = call.is_special = number % 5 == 0
+            calls.end(call)
+        if thread == 0:
+            check(statistics.rows()["object"]["add"]["calls"] >= number + 1, "a call is missing")
+    in_threads(steps, step)
+    rows = [row for methods in statistics.rows().values() for row in methods.values()]
+    check(sum(row["calls"] for row in rows) == 2 * THREADS * steps, "calls were lost")
+    check(sum(row["errors"] for row in rows) == 2 * THREADS * ((steps + 4) // 5), "errors were lost")
+
+
 RACES: Dict[str, Callable[[int, InThreads], None]] = {
     "connections of a proxy": connections,
     "proxies with several connections": idle_connections,
@@ -152,4 +173,5 @@ RACES: Dict[str, Callable[[int, InThreads], None]] = {
     "failures that a proxy may repeat": retry_budget,
     "objects in exclusive use": exclusive_use,
     "calls that a daemon is running": running_calls,
+    "durations of calls": durations,
 }

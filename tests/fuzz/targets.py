@@ -129,10 +129,10 @@ class Targets:
         dispatcher = self.daemon._dispatcher
         make_reply = dispatcher._exception_reply
 
-        def exception_reply(connection: Any, message: Any, correlation_id: bytes, error: Exception) -> Any:
+        def exception_reply(connection: Any, message: Any, correlation_id: bytes, error: Exception, *traceback: Any) -> Any:
             if not isinstance(error, MALFORMED) and _raised_by_library(error):
                 self._unexpected = error
-            return make_reply(connection, message, correlation_id, error)
+            return make_reply(connection, message, correlation_id, error, *traceback)
         dispatcher._exception_reply = exception_reply  # type: ignore[method-assign]
 
     def run(self, case: Case) -> None:
