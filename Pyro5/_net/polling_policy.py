@@ -29,8 +29,9 @@ MIN_ATTEMPTS_PER_SWITCH = 4
 MIN_SHARE, MAX_SLICE_SECONDS = 0.75, 0.008
 # The interruptions after which the share is computed, and the time after which the computation begins anew.
 MIN_INTERRUPTIONS, MAX_WINDOW_SECONDS = 2, 0.1
-# Receives without polling after that. They are many, since two slices of polling pass before it is noticed again.
-MIN_CROWDED_RECEIVES, MAX_CROWDED_RECEIVES = 512, 8192
+# Receives without polling after that, until it is asked again whether there are processors for all (0.1 us per receive).
+# Polling goes on when the answer was yes this number of times in a row.
+CROWDED_RECEIVES, MIN_FREE_LOOKS = 128, 2
 # Receives without polling that a new connection in another thread inherits at most from the previous one: it may be in another
 # situation, so it finds this out sooner.
 MAX_INHERITED_SKIPS = 32
@@ -97,11 +98,12 @@ class YieldingPolicy(PollingPolicy):
     """
 
     __slots__ = ("_measure", "_is_overloaded", "_period", "_attempts_left", "_switches", "_thread", "_window",
-                 "_crowded_skips")
+                 "_free_looks_left")
     _period: int
     _attempts_left: int
     _switches: int  # of the thread at the beginning of the period, plus those that blocking after a failed attempt causes
     _thread: int  # that the switches were counted for
+    _free_looks_left: int  # before polling goes on, 0 if it is not suspended because others want to run
     _window: Usage  # at the beginning of the time for which the share is computed
 
     def __init__(self, measure: Measure, is_overloaded: Callable[[], bool], thread: int,
@@ -109,7 +111,7 @@ class YieldingPolicy(PollingPolicy):
         super().__init__()
         self._measure = measure
         self._is_overloaded = is_overloaded
-        self._crowded_skips = MIN_CROWDED_RECEIVES
+        self._free_looks_left = 0
         if previous is not None:
             self._failures, self._next_skips = previous._failures, previous._next_skips
             self._skips_left = min(previous._skips_left, MAX_INHERITED_SKIPS)
@@ -118,7 +120,7 @@ class YieldingPolicy(PollingPolicy):
         else:  # one thread that connects again and again continues the period of its previous connection
             self._skips_left, self._thread = previous._skips_left, previous._thread
             self._period, self._attempts_left, self._switches = previous._period, previous._attempts_left, previous._switches
-            self._window, self._crowded_skips = previous._window, previous._crowded_skips
+            self._window, self._free_looks_left = previous._window, previous._free_looks_left
 
     def _begin_period(self, attempts: int) -> Usage:
         self._period = self._attempts_left = attempts
@@ -132,6 +134,8 @@ class YieldingPolicy(PollingPolicy):
         if self._skips_left:
             self._skips_left -= 1
             self._attempts_left = 0  # the switches of receives that block are not to be counted: begin a new period
+            return False
+        if self._free_looks_left and not self._is_free_again():
             return False
         if not self._attempts_left:
             self._begin_period(MIN_PERIOD_ATTEMPTS)
@@ -153,10 +157,16 @@ class YieldingPolicy(PollingPolicy):
         if (self._switches - switches) * MIN_ATTEMPTS_PER_SWITCH >= attempts:
             self._suspend()
         elif self._is_crowded(usage):
-            self._skips_left = self._crowded_skips
-            self._crowded_skips = min(2 * self._crowded_skips, MAX_CROWDED_RECEIVES)
+            self._skips_left, self._free_looks_left = CROWDED_RECEIVES, MIN_FREE_LOOKS
         else:
             self._next_skips = MIN_SKIPPED_RECEIVES
+
+    def _is_free_again(self) -> bool:
+        """Return whether there have been processors for all for a while; if not, skip further receives."""
+        self._free_looks_left = MIN_FREE_LOOKS if self._is_overloaded() else self._free_looks_left - 1
+        if self._free_looks_left:
+            self._skips_left = CROWDED_RECEIVES - 1
+        return not self._free_looks_left
 
     def _is_crowded(self, usage: Usage) -> bool:
         """Return whether others want to run all the time on the processor that the thread polls on."""
@@ -166,5 +176,5 @@ class YieldingPolicy(PollingPolicy):
         if interruptions >= MIN_INTERRUPTIONS and cpu_seconds < min(MIN_SHARE * seconds, MAX_SLICE_SECONDS * interruptions):
             return self._is_overloaded()
         if seconds > MAX_WINDOW_SECONDS:
-            self._window, self._crowded_skips = usage, MIN_CROWDED_RECEIVES
+            self._window = usage
         return False

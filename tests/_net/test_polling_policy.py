@@ -5,12 +5,12 @@ import unittest
 from typing import List, Optional
 
 from Pyro5._net.polling_policy import (
-    MAX_CROWDED_RECEIVES,
+    CROWDED_RECEIVES,
     MAX_INHERITED_SKIPS,
     MAX_PERIOD_ATTEMPTS,
     MAX_SKIPPED_RECEIVES,
     MIN_ATTEMPTS_PER_SWITCH,
-    MIN_CROWDED_RECEIVES,
+    MIN_FREE_LOOKS,
     MIN_PERIOD_ATTEMPTS,
     MIN_SKIPPED_RECEIVES,
     PollingPolicy,
@@ -44,7 +44,7 @@ class Machine:
         self.interruptions = 0
         self.cpu_seconds = self.seconds = 50.0
         self.measured = 0
-        self.is_overloaded = True
+        self.looks = lambda: True  # whether the processors are overloaded
 
     def measure(self) -> Usage:
         self.measured += 1
@@ -58,7 +58,7 @@ class Machine:
         self.switches += is_interrupted
 
     def policy(self, previous: Optional[YieldingPolicy] = None) -> YieldingPolicy:
-        return YieldingPolicy(self.measure, lambda: self.is_overloaded, self.thread, previous)
+        return YieldingPolicy(self.measure, lambda: self.looks(), self.thread, previous)
 
 
 class Failures(unittest.TestCase):
@@ -135,47 +135,61 @@ class Switches(unittest.TestCase):
 
 
 class Crowded(unittest.TestCase):
-    def skipped(self, machine: Machine, policy: YieldingPolicy, share: float, attempts_per_slice: int, attempts: int = 320,
-                seconds_each: float = 100e-6) -> int:
-        """Poll until receives are skipped, and return their number; 0 if that does not happen in this number of attempts."""
-        for attempt in range(1, attempts + 1):
-            count = 0
-            while not policy.should_poll():
-                count += 1
-            if count:
-                return count
+    def becomes_crowded(self, machine: Machine, policy: YieldingPolicy, share: float, attempts_per_slice: int,
+                        seconds_each: float = 100e-6) -> bool:
+        """Poll, and return whether a receive was skipped."""
+        for attempt in range(1, 321):
+            if not policy.should_poll():
+                return True
             machine.poll(seconds_each, share, attempt % attempts_per_slice == 0)
             policy.record(True)
-        return 0
+        return False
+
+    def ended(self, machine: Machine, policy: YieldingPolicy, looks: str) -> int:
+        """Return how many receives are skipped if the processors are found free (+) or overloaded (-) in these looks."""
+        found = iter(looks)
+        machine.looks = lambda: next(found) == "-"
+        count = 1  # the first one has been skipped
+        while not policy.should_poll():
+            count += 1
+        policy.record(True)
+        machine.looks = lambda: True
+        return count
 
     def test_shares(self) -> None:
         for share, attempts_per_slice, is_crowded in ((0.25, 30, True), (0.5, 30, True), (0.7, 40, True), (0.8, 30, False),
                                                       (1.0, 30, False), (0.5, 200, False), (0.25, 1000, False)):
             with self.subTest(share=share, attempts_per_slice=attempts_per_slice):
                 machine = Machine()
-                found = self.skipped(machine, machine.policy(), share, attempts_per_slice)
-                self.assertEqual(MIN_CROWDED_RECEIVES if is_crowded else 0, found)
+                self.assertEqual(is_crowded, self.becomes_crowded(machine, machine.policy(), share, attempts_per_slice))
 
     def test_there_are_processors_for_all(self) -> None:
         machine = Machine()
-        machine.is_overloaded = False
+        machine.looks = lambda: False
         policy = machine.policy()
-        self.assertEqual(0, self.skipped(machine, policy, 0.5, 30))
-        machine.is_overloaded = True
-        self.assertEqual(MIN_CROWDED_RECEIVES, self.skipped(machine, policy, 0.5, 30))
+        self.assertFalse(self.becomes_crowded(machine, policy, 0.5, 30))
+        machine.looks = lambda: True
+        self.assertTrue(self.becomes_crowded(machine, policy, 0.5, 30))
 
     def test_faster_calls(self) -> None:
         machine = Machine()
-        self.assertEqual(MIN_CROWDED_RECEIVES, self.skipped(machine, machine.policy(), 0.25, 100, seconds_each=30e-6))
+        self.assertTrue(self.becomes_crowded(machine, machine.policy(), 0.25, 100, seconds_each=30e-6))
 
-    def test_suspensions_double_until_the_processor_is_free_for_a_while(self) -> None:
+    def test_suspended_until_there_are_processors_for_all(self) -> None:
+        self.assertEqual(2, MIN_FREE_LOOKS)
+        for looks in ("++", "-++", "+-++", "----+--++"):
+            with self.subTest(looks):
+                machine = Machine()
+                policy = machine.policy()
+                self.assertTrue(self.becomes_crowded(machine, policy, 0.25, 30))
+                self.assertEqual(CROWDED_RECEIVES * len(looks), self.ended(machine, policy, looks))
+                self.assertTrue(self.becomes_crowded(machine, policy, 0.25, 30))
+
+    def test_a_new_policy_of_the_thread_stays_suspended(self) -> None:
         machine = Machine()
         policy = machine.policy()
-        found = [self.skipped(machine, policy, 0.25, 30) for _ in range(6)]
-        self.assertEqual([512, 1024, 2048, 4096, 8192, 8192], found)
-        self.assertEqual(8192, MAX_CROWDED_RECEIVES)
-        self.assertEqual(0, self.skipped(machine, policy, 1.0, 1000, attempts=2000))
-        self.assertEqual(MIN_CROWDED_RECEIVES, self.skipped(machine, policy, 0.25, 30))
+        self.assertTrue(self.becomes_crowded(machine, policy, 0.25, 30))
+        self.assertEqual(2 * CROWDED_RECEIVES, self.ended(machine, machine.policy(policy), "++"))
 
 
 class Inheriting(unittest.TestCase):
