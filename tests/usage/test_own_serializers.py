@@ -67,6 +67,15 @@ class Lower(JsonSerializer):
         return obj, method, [each.lower() for each in args], kwargs
 
 
+class InOrder(PlainSerializer):
+    """Returns the parts of a call one after the other."""
+
+    serializer_id = 79
+
+    def loadsCall(self, data: Any) -> Any:
+        return iter(super().loadsCall(data))
+
+
 @expose
 class Echo:
     def echo(self, value: Any) -> Any:
@@ -126,6 +135,14 @@ class OwnSerializers(AddingTests):
         with Proxy(proxy._pyroUri) as other:
             other._pyroSerializer = "late"
             self.assertEqual([2], other.echo([2]))
+
+    def test_the_parts_of_a_call_in_any_iterable(self) -> None:
+        self.add("in order", InOrder())
+        proxy = self.client()
+        proxy._pyroSerializer = "in order"
+        self.assertEqual([3], proxy.echo([3]))
+        self.assertEqual("x" * 100000, proxy.echo("x" * 100000))
+        self.assertEqual([4], list(proxy._pyroInvokeBatch([("echo", (4,), {})])))
 
     def test_a_subclass_of_one_of_ours(self) -> None:
         self.add("upper", Upper())
