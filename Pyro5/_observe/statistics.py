@@ -82,7 +82,7 @@ _all: weakref.WeakSet[Statistics] = weakref.WeakSet()
 def _after_fork() -> None:
     # Another thread may have held a lock when the process was forked.
     for statistics in list(_all):
-        statistics._lock = threading.Lock()
+        statistics._lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -106,7 +106,8 @@ class Statistics:
         self.since = time.time()  # for people who read the report
         self.started = time.monotonic()
         self._row_of = row_of
-        self._lock = threading.Lock()  # guards the rest
+        # Guards the rest. Reentrant, because a signal handler may ask for the statistics while its thread adds durations up.
+        self._lock = threading.RLock()
         _all.add(self)
         self.index = _Index(self._find_row)
         self._rows: Dict[Key, Row] = {}

@@ -104,6 +104,20 @@ class Counting(unittest.TestCase):
             self.assertAlmostEqual(row["seconds"] / row["calls"], row["mean"])
         self.assertLess(len(statistics._rows["a", "m"]), MAX_PENDING)
 
+    def test_a_signal_handler_may_ask_while_its_thread_adds_up(self) -> None:
+        statistics = Statistics(lambda object_id, method: (object_id, method), 10)
+        self.count(statistics, "a", "m")
+        found: List[int] = []
+
+        def interrupted() -> None:
+            with statistics._lock:
+                found.append(statistics.rows()["a"]["m"]["calls"])
+
+        thread = threading.Thread(target=interrupted, daemon=True)  # with another lock it would never end
+        thread.start()
+        thread.join(PATIENCE_SECONDS)
+        self.assertEqual([1], found)
+
     def test_the_number_of_rows_is_limited(self) -> None:
         statistics = Statistics(lambda object_id, method: (object_id, method), 3)
         for number in range(50):
