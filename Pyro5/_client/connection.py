@@ -207,7 +207,7 @@ class Connection(socketutil.SocketConnection):
             self.mid_exchange = False
             return data[HEADER_SIZE:]
         if not data:
-            raise socketutil.communication_error(self._activity(method), None)
+            raise socketutil.communication_error(self._activity(method), None) from EOFError()
         reader.feed(data)
         return self._awaited(self._exchange(None, method), seq, serializer_id, method)
 

@@ -197,9 +197,11 @@ class PlainRoundTripTests(PairTestCase):
                 conn, other = self.pair()
                 other.sendall(data)
                 other.shutdown(socket.SHUT_WR)
-                with self.assertRaisesRegex(error, "(?s)calling echo of %s: .*%s" % (TARGET, pattern)):
+                with self.assertRaisesRegex(error, "(?s)calling echo of %s: .*%s" % (TARGET, pattern)) as caught:
                     self.call(conn)
                 self.assertTrue(conn.mid_exchange)
+                # the same cause, however much of the reply has come
+                self.assertIs(EOFError if "closed" in pattern else type(None), type(caught.exception.__cause__))
 
 
 class BrokenReplyTests(PairTestCase):
