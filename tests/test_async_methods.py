@@ -537,14 +537,15 @@ class Cases:
             frames = self.proxy.slow_frames()
             self.assertEqual("first", next(frames))
             [stream_id] = self.daemon.streaming_responses
-            with Proxy(self.daemon.uriFor("Pyro.Daemon")) as own, self.assertLogs("Pyro5.server.dispatch", logging.INFO):
+            # whether the calls are logged depends on whether they had begun when they were late
+            quiet = mock.patch.object(logging.getLogger("Pyro5.server.dispatch"), "disabled", True)
+            with Proxy(self.daemon.uriFor("Pyro.Daemon")) as own, quiet:
                 for seconds in (0.05, 1.0, 10.0):  # on a busy machine the first may be over before the call begins
                     with self.assertRaises(errors.TimeoutError):
                         own.get_next_stream_item.options(timeout=seconds)(stream_id)
                     if self.stage.begun.is_set():
                         break
                 own.ping()  # after the reply
-                logging.getLogger("Pyro5.server.dispatch").info("calls that were late before they began are not logged")
             self.stage.open_gate()
             self.assertEqual(["second"], list(frames))
 
