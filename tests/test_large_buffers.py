@@ -450,6 +450,26 @@ class Tables(unittest.TestCase):
                 self.assertEqual(expected.buffers, outgoing.buffers)
                 self.assertEqual(len(outgoing.buffers), len(more) > 0 and more[0] is not deep)
 
+    def test_buffers_in_the_calls_of_a_batch(self) -> None:
+        small: List[Any] = [("add", (1, 2.5), {}), ("put", ("a", [1, (None, {"b": "c"})]), {"d": {}})] * 10
+        view, values = memoryview(LARGE)[:600:3], array.array("d", range(5000))
+        serializer = serializers.get_serializer("serpent").for_dialect(3)
+        for value, sizes in ((b"few", []), (view, []), ("x" * 20000, []), (LARGE, [20480]), ([values], [40000]),
+                             ([values, LARGE], [20480, 40000]), ([values, "x" * 20000], [40000])):
+            for calls in ([*small, ("put", (value,), {})], [("put", (value,), {}), *small]):
+                with self.subTest(value=type(value), sizes=sizes):
+                    payload, annotations = out_of_band.call_payload(
+                        BufferOptions(True), serializer, "obj", "<batch>", calls, None, {})
+                    self.assertEqual(sorted(map(len, annotations.values())), sizes)
+                    with large_buffers.Incoming({int(name[1:]): memoryview(data) for name, data in annotations.items()}):
+                        loaded = serializer.loadsCall(b"".join([payload]))
+                    plain = serializer.loadsCall(serializer.dumpsCall("obj", "<batch>", calls, None))
+                    self.assertEqual(loaded, plain)
+        # marshal does not accept this view
+        payload, _annotations = out_of_band.call_payload(
+            BufferOptions(), MARSHAL, "obj", "<batch>", [("put", (view,), {}), *small], None, {})
+        self.assertEqual(MARSHAL.loadsCall(b"".join([payload]))[2], [("put", (bytes(view),), {}), *small])
+
 
 @unittest.skipUnless(HAS_NUMPY, "numpy is not installed")
 class NumpyArrays(BuffersCase):

@@ -20,8 +20,8 @@ from .._wire.chunks import MAX_CHUNKS, MIN_CHUNK_BYTES
 from . import classes, plain
 from .numpy_scalars import is_array
 
-__all__ = ["SMALL", "Incoming", "Outgoing", "all_with_references", "array_reference", "contain_none", "current", "large_size",
-           "lasting", "nothing_collected", "number_of", "received", "with_references"]
+__all__ = ["SMALL", "Incoming", "Outgoing", "all_with_references", "array_reference", "contain_no_bytes", "contain_none",
+           "current", "large_size", "lasting", "nothing_collected", "number_of", "received", "with_references"]
 
 # In the namespace of the package: the tags of a program cannot collide with it.
 TAG_BUFFER = "Pyro5.buffer"
@@ -185,9 +185,6 @@ def all_with_references(values: Sequence[Any], outgoing: Outgoing) -> Sequence[A
     if not outgoing.with_bytes:
         return values
     types = _types()
-    # Calls of a batch usually contain none: finding this out for all of them together takes a tenth of the time.
-    if len(values) > _FEW and _certainly_contain_none(values, types):
-        return values
     # One by one: their list itself is not replaced.
     replaced = [_replaced(value, outgoing, types, _MAX_DEPTH) for value in values]
     return tuple(replaced) if type(values) is tuple else replaced
@@ -211,15 +208,19 @@ def contain_none(values: Collection[Any]) -> bool:
     return False
 
 
-def _certainly_contain_none(values: Sequence[Any], types: FrozenSet[type]) -> bool:
-    """Return True if there are no bytes-like objects in these values, down to the depth in which they are searched."""
+def contain_no_bytes(values: Sequence[Any]) -> bool:
+    """Return True if values certainly contain no bytes-like objects, down to the depth in which they are searched.
+
+    Finding this out for the calls of a batch takes a tenth of the time of `all_with_references`.
+    """
+    types = _types()
     for _ in range(_MAX_DEPTH):
         kinds = set(map(type, values))
         if len(values) > _MANY or not kinds.isdisjoint(types):
             return False
         if kinds.isdisjoint(_CONTAINERS):
             return True
-        # Without a loop in Python: this is done for each batch. Most of the dicts are empty keyword arguments.
+        # Without a loop in Python: a batch may have thousands of calls. Most of the dicts are empty keyword arguments.
         containers = list(filter(None, compress(values, map(_CONTAINERS.__contains__, map(type, values)))))
         values = list(chain.from_iterable([each.values() if type(each) is dict else each for each in containers]))
     return False
