@@ -12,17 +12,24 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, NamedTuple, Optional, Sequence
 
-from . import config, errors
-from ._cli import access_options, colors, console, progress, registrations
+from . import LazyModule, config, errors
+from ._cli import access_options, colors, console
 from ._cli.parser import ToolParser
-from ._naming.write_tokens import read_token
 from ._net.addresses import name_server_host
 from ._text.suggestions import did_you_mean
 from ._values import plain
 from ._values.uri import URI
 from .client import locate_ns
+
+if TYPE_CHECKING:
+    from ._cli import progress, registrations
+    from ._naming import write_tokens
+else:
+    progress = LazyModule(globals(), "._cli.progress")
+    registrations = LazyModule(globals(), "._cli.registrations")  # for commands that list something
+    write_tokens = LazyModule(globals(), "._naming.write_tokens")
 
 # Part of the error for a metadata request to a storage without metadata.
 NO_METADATA = "has no metadata"
@@ -267,7 +274,7 @@ def _locate(options: argparse.Namespace) -> Any:
     if options.write_token_file is None:
         # A list of name servers, or a search: each place is tried.
         return locate_ns(host, options.port)
-    token = read_token(options.write_token_file)
+    token = write_tokens.read_token(options.write_token_file)
     # Any host could answer a broadcast and would receive the token, so no broadcast is sent.
     nameserver = locate_ns(host or name_server_host(), options.port)
     # It was connected to find the name server. The token is sent with the handshake of the next connection.

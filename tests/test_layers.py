@@ -129,8 +129,6 @@ LATE_IMPORTS = {
     ("serializers.msgpack", "_to_plain"): "decimal and uuid are for values that few programs send",
     ("serializers.json", "_to_plain"): "datetime, decimal and uuid are for values that few programs send",
     ("serializers.marshal", "_to_plain"): "uuid is for values that few programs send",
-    ("_messages.blob", "parse_annotation"): "the check of marshal data is large, and few programs use blobs",
-    ("_messages.limits", "check_marshal"): "as above",
     ("_client.candidates", "in_order_of_trial"): "random is for names with several members",
     ("_client.discovery", "resolve"): "random is for tags",
     ("_client.lease_keeper", "_set_due"): "random is for servers, and tools use this module too",

@@ -6,15 +6,19 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import signal
 import socket
 import sys
 import threading
-from typing import Any, Callable, Dict, Iterable
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable
 
-from .. import errors
+from .. import LazyModule, errors
 from .._text.printable import printable
 from . import colors
+
+if TYPE_CHECKING:
+    import signal
+else:
+    signal = LazyModule(globals(), "signal")  # for tools that run until they are stopped
 
 log = logging.getLogger("Pyro5.console")
 

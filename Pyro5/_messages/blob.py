@@ -1,11 +1,16 @@
 """Serialized blobs: call arguments that pass through servers without being deserialized."""
 from __future__ import annotations
 
-from typing import Any, Tuple
+from typing import TYPE_CHECKING, Any, Tuple
 
-from .. import errors, serializers
+from .. import LazyModule, config, errors, serializers
 from ..protocol import ReceivingMessage, SendingMessage
 from . import limits
+
+if TYPE_CHECKING:
+    from .._values.marshal import check
+else:
+    check = LazyModule(globals(), ".._values.marshal.check")
 
 BLOB_ANNOTATION = "BLBI"  # marshal of (info, object id, method), in a request that carries a serialized blob
 
@@ -58,9 +63,11 @@ def parse_annotation(data: bytes) -> Tuple[Any, str, str]:
 
     Raises:
         ProtocolError: it is missing or malformed.
+        SerializeError: it has more containers than MAX_CONTAINERS.
     """
-    from .._values.marshal import check
-    limits.check_marshal(data)
+    # Not part of the payload, and never compressed.
+    if len(data) > limits.FREE_BYTES and config.MAX_CONTAINERS:
+        check.check_containers(data, config.MAX_CONTAINERS)
     try:
         info, object_id, method = check.loads(data)
     except (EOFError, TypeError, ValueError) as x:

@@ -6,7 +6,7 @@ memory of the process if the number of containers was not limited.
 from __future__ import annotations
 
 from .. import config, serializers
-from ..protocol import Buffer, ReceivingMessage
+from ..protocol import ReceivingMessage
 from ..serializers import SerializerBase
 
 FREE_BYTES = 100000  # payloads up to this size are not checked: they are decoded in a fraction of a second
@@ -56,17 +56,6 @@ def check_probe(message: ReceivingMessage) -> None:
     # a container takes at least one byte, so a payload with fewer bytes need not be counted
     if len(message.data) > PROBE_CONTAINERS:
         serializers.get_serializer_by_id(message.serializer_id).check_containers(message.data, PROBE_CONTAINERS)
-
-
-def check_marshal(data: Buffer) -> None:
-    """Check marshal data that is not part of the payload, such as an annotation. It is never compressed.
-
-    Raises:
-        SerializeError: it has more containers than MAX_CONTAINERS.
-    """
-    if len(data) > FREE_BYTES and config.MAX_CONTAINERS:
-        from .._values.marshal import check
-        check.check_containers(data, config.MAX_CONTAINERS)
 
 
 def check_handshake(message: ReceivingMessage, serializer: SerializerBase) -> None:

@@ -6,16 +6,20 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import ipaddress
 import socket
-from typing import Any, List, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, List, Optional, Tuple, Union
 
-from .. import config
+from .. import LazyModule, config
 from .tls import is_ssl_error
 
-IPAddress = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+if TYPE_CHECKING:
+    import ipaddress
+else:
+    ipaddress = LazyModule(globals(), "ipaddress")
+
+IPAddress = Union["ipaddress.IPv4Address", "ipaddress.IPv6Address"]
 Host = Union[str, IPAddress]
-IPInterface = Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]
+IPInterface = Union["ipaddress.IPv4Interface", "ipaddress.IPv6Interface"]
 Address = Union[Tuple[Any, ...], str]  # (host, port), or the name of a Unix domain socket
 Candidate = Tuple[int, Any]  # address family, address for the socket functions
 
