@@ -12,19 +12,16 @@ from . import config as config
 from ._client.batch import BatchedCall, BatchProxy
 from ._client.batch import _BatchedRemoteMethod as _BatchedRemoteMethod
 from ._client.callback_objects import CallbackMethods
-from ._client.candidates import checked_pick
+from ._client.call_options import checked_pick
 from ._client.connection import HELLO, first_values
 from ._client.link import Link, connected_socket_uri
 from ._client.method_views import repeated
 from ._client.methods import _RemoteMethod
 from ._client.name_server import NameServerMethods, located
-from ._client.names import may_be_remote
-from ._client.operators import ProxyOperators
+from ._client.operators import ProxyOperators, may_be_remote
 from ._client.proxy_connecting import ProxyConnecting
 from ._client.proxy_state import STATE_ENTRIES
 from ._client.retry import Retry
-from ._client.streams import ItemStream
-from ._client.streams import _StreamResultIterator as _StreamResultIterator
 from ._messages import replies, requests
 from ._messages.blob import SerializedBlob
 from ._messages.requests import BATCH_METHOD
@@ -34,13 +31,15 @@ from ._values import classes, plain
 from ._values.uri import URI
 from .callcontext import current_context as current_context
 from .constants import DAEMON_NAME
-from .typed import ProxyClass
 
 if TYPE_CHECKING:
-    from ._client import interception, results
+    from ._client import interception, results, streams
+    from .typed import ProxyClass
 else:
+    ProxyClass = type
     interception = LazyModule(globals(), "._client.interception")
     results = LazyModule(globals(), "._client.results")  # for registered types
+    streams = LazyModule(globals(), "._client.streams")
 
 __all__ = ["Proxy", "BatchProxy", "SerializedBlob", "locate_ns"]
 
@@ -213,7 +212,7 @@ class Proxy(ProxyConnecting, ProxyOperators, CallbackMethods, metaclass=ProxyCla
         result = link.call(connection, methodname, vargs, kwargs, flags, objectId, annotations)
         # the exact class: an isinstance test would run code of the class of the result
         if type(result) is replies.StreamOpened:
-            return ItemStream(str(result.stream_id), self)
+            return streams.ItemStream(str(result.stream_id), self)
         return result
 
     def _pyroInvokeBatch(self, calls: Sequence[BatchedCall], oneway: bool = False) -> Any:
@@ -283,7 +282,7 @@ def _invoke(link: Link, name: str, args: Sequence[Any], kwargs: Mapping[str, Any
         return repeated(link, _proxy_sharing(link)._pyroInvoke, name, args, kwargs, flags)
     result = link.call(connection, name, args, kwargs, protocol.FLAGS_ONEWAY if name in link.oneway else flags)
     if type(result) is replies.StreamOpened:
-        return ItemStream(str(result.stream_id), _proxy_sharing(link))
+        return streams.ItemStream(str(result.stream_id), _proxy_sharing(link))
     return result
 
 
@@ -352,11 +351,13 @@ def locate_ns(host: Host = "", port: Optional[int] = None, broadcast: bool = Tru
     return found
 
 
-# Modules that programs use as attributes of this one.
+# Modules, and a class, that programs use as attributes of this one.
 _MODULES = frozenset(("callcontext", "constants", "core", "errors", "protocol", "serializers", "socketutil"))
 
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module("." + name, __package__)
+    if name == "_StreamResultIterator":
+        return streams._StreamResultIterator
     raise AttributeError("module %r has no attribute %r" % (__name__, name))

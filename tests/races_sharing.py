@@ -11,7 +11,7 @@ from Pyro5._calls.exclusive import ExclusiveUse
 from Pyro5._calls.running_calls import RunningCall, RunningCalls
 from Pyro5._client.call_future import CallFuture
 from Pyro5._client.futures import BackgroundCalls
-from Pyro5._client.idle import IdleConnections
+from Pyro5._client.pool import IdleConnections
 from Pyro5._client.retry import RetryBudget
 from Pyro5._observe.statistics import Statistics, now
 from Pyro5.client import Proxy

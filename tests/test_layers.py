@@ -43,16 +43,16 @@ MODULES = """
     _observe.trace_context _observe.process_end
     _http _http.head _http.lost_clients _http.connection _http.server _http.metrics_endpoint
     _auth.exchange _auth.broadcasts _auth.credentials _auth.users _auth.gate _auth.setup
-    _client _client.callback_objects _client.call_options _client.tracing _client.interception
-    _client.failures _client.connection _client.offered
-    _client.unreachable _client.ns_places _client.ns_connection
-    _client.discovery _client.candidates _client.metadata _client.holders _client.pool
-    _client.idle _client.parallel
+    _client _client.callback_objects _client.call_options _client.interception
+    _client.failures _client.connection
+    _client.ns_places _client.ns_connection
+    _client.discovery _client.candidates _client.holders _client.pool
+    _client.parallel
     _client.results _client.retry _client.call_future _client.futures _client.connector _client.cancelling
     _client.calls _client.link
     _client.batch _client.streams _client.signatures _client.reconnecting _client.exclusive
     _client.method_views _client.methods
-    _client.properties _client.proxy_state _client.proxy_connecting _client.operators _client.names
+    _client.proxy_state _client.proxy_connecting _client.operators
     _client.lease_keeper _client.name_server typed client
     _aio _aio.connection _aio.tls_transport _aio.idle _aio.waiting _aio.connecting _aio.connections _aio.link _aio.exclusive
     _aio.received _aio.streams _aio.interception _aio.calls

@@ -13,7 +13,7 @@ from unittest import mock
 
 from Pyro5 import config, errors
 from Pyro5._client.connection import Connection
-from Pyro5._client.idle import IdleConnections
+from Pyro5._client.pool import IdleConnections
 from Pyro5._client.pool import OPEN_FIRST, OPEN_SIDE, ConnectionPool, Waiter
 from Pyro5.api import BatchProxy, Daemon, Proxy, Retry, behavior, current_context, expose
 

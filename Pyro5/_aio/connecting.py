@@ -9,14 +9,15 @@ from typing import Any, Awaitable, Callable, Dict, List, Mapping, NamedTuple, Op
 
 from .. import config, errors
 from .._auth.setup import client_exchange
+from .._client.call_options import RANDOM
 from .._client.candidates import in_order_of_trial, note_unreachable
 from .._client.failures import connection_failure, handshake_hint
 from .._client.discovery import resolve_all
-from .._client.ns_connection import RANDOM
 from .._messages import handshake
 from .._messages.requests import WireOptions
 from .._net import addresses, tls
-from .._net.offered_sockets import is_offered, offered_sockets
+from .._net.addresses import is_offered
+from .._net.offered_sockets import offered_sockets
 from .._net.shared_memory import host_of
 from .._values.uri import URI
 from .._wire import features

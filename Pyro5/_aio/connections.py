@@ -10,9 +10,8 @@ from collections import deque
 from typing import Any, AsyncGenerator, Callable, Deque, List, Optional, Set, Tuple
 
 from .. import callcontext, config, errors, serializers
-from .._client.call_options import earlier
-from .._client.metadata import parse_metadata
-from .._client.ns_connection import RANDOM
+from .._client.call_options import RANDOM, earlier
+from .._client.connector import parse_metadata
 from .._client.results import Results
 from .._messages import replies, requests
 from .._messages.requests import WireOptions

@@ -4,7 +4,7 @@ from __future__ import annotations
 import asyncio
 from typing import Dict, List, Optional
 
-from .._client.idle import IDLE_SECONDS
+from .._client.pool import IDLE_SECONDS
 from .connection import Connection
 
 __all__ = ["IdleConnections"]

@@ -10,10 +10,9 @@ from asyncio import get_running_loop
 from typing import Any, Dict, Mapping, NoReturn, Optional, Sequence, Tuple
 
 from .. import callcontext, errors, serializers
-from .._client.call_options import earlier, seconds_until
+from .._client.call_options import earlier, seconds_until, with_trace
 from .._client.failures import request_error, server_closes_after
 from .._client.retry import Retry, RetryBudget
-from .._client.tracing import with_trace
 from .._messages import limits, replies, requests
 from .._values.uri import URI
 from .._wire import features

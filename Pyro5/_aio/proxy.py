@@ -6,8 +6,8 @@ from typing import Any, AsyncContextManager, Dict, Generator, List, Optional, Se
 
 from .. import config, serializers
 from .._client.callback_objects import register_callback
-from .._client.candidates import checked_pick
-from .._client.names import may_be_remote
+from .._client.call_options import checked_pick
+from .._client.operators import may_be_remote
 from .._client.proxy_state import STATE_ENTRIES, State
 from .._client.results import with_interface
 from .._client.retry import Retry

@@ -3,12 +3,18 @@ from __future__ import annotations
 
 import time
 from contextvars import ContextVar
-from typing import Any, Callable, Mapping, NamedTuple, Optional
+from typing import Any, Callable, Container, Mapping, NamedTuple, Optional
 
 from .. import callcontext
+from .._wire import features
 from ..serializers import SerializerBase
 
-__all__ = ["CallOptions", "current_options", "deadline_for", "earlier", "options_for", "own_deadline", "seconds_until"]
+__all__ = ["CallOptions", "RANDOM", "checked_pick", "current_options", "deadline_for", "earlier", "options_for",
+           "own_deadline", "seconds_until", "with_trace"]
+
+# Which object to prefer if several are registered under a name: any, or the one that was looked up least often.
+RANDOM = "random"
+_PICKS = (RANDOM, "least")
 
 
 class CallOptions(NamedTuple):
@@ -62,3 +68,24 @@ def own_deadline(link: Any) -> Optional[float]:
 def seconds_until(deadline: Optional[float]) -> Optional[float]:
     """Return the seconds that are left until a monotonic time, 0 if it has passed; None means no limit."""
     return None if deadline is None else max(deadline - time.monotonic(), 0.0)
+
+
+def with_trace(annotations: Optional[Mapping[str, bytes]], traceparent: str,
+               known: Optional[Container[str]]) -> Optional[Mapping[str, bytes]]:
+    """Return the annotations of a request, with the trace context if there is one and the server understands it.
+
+    Args:
+        traceparent: of this call; empty for that of the request that is being served, if there is one.
+        known: the features of the connection.
+    """
+    text = traceparent or callcontext.call_trace()
+    if not text or known is None or features.TRACING not in known:
+        return annotations
+    return {**(annotations or {}), features.TRACE_ANNOTATION: text.encode("ascii")}
+
+
+def checked_pick(pick: str) -> str:
+    """Return how to choose among several objects, after checking it. Raises ValueError if it is unknown."""
+    if pick not in _PICKS:
+        raise ValueError("pick must be one of %s, not %r" % (", ".join(_PICKS), pick))
+    return pick

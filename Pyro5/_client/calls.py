@@ -12,11 +12,10 @@ from ..configure import global_version
 from ..protocol import FLAGS_ONEWAY, ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
 from ..socketutil import effective_timeout
-from .call_options import current_options, earlier, options_for, own_deadline, seconds_until
+from .call_options import current_options, earlier, options_for, own_deadline, seconds_until, with_trace
 from .connection import Connection
 from .connector import Connector
 from .failures import request_error, server_closes_after
-from .tracing import with_trace
 
 __all__ = ["Caller"]
 

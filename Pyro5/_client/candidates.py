@@ -6,32 +6,24 @@ from typing import TYPE_CHECKING, Callable, List, Optional, TypeVar
 
 from .. import LazyModule, errors
 from .._values.uri import URI
-from .ns_connection import RANDOM
-from .unreachable import note_location, reachable_first
+from .call_options import RANDOM
+from .ns_places import note_location, reachable_first
 
 if TYPE_CHECKING:
     from . import discovery
 else:
     discovery = LazyModule(globals(), ".discovery")  # for names and tags: most of it looks for name servers
 
-__all__ = ["checked_pick", "connect_to_any", "in_order_of_trial", "note_unreachable"]
+__all__ = ["connect_to_any", "in_order_of_trial", "note_unreachable"]
 
 log = logging.getLogger("Pyro5.discovery")
 
 T = TypeVar("T")
 
-PICKS = (RANDOM, "least")
-
-def checked_pick(pick: str) -> str:
-    """Return how to choose among several objects, after checking it. Raises ValueError if it is unknown."""
-    if pick not in PICKS:
-        raise ValueError("pick must be one of %s, not %r" % (", ".join(PICKS), pick))
-    return pick
-
 
 def connect_to_any(uri: URI, connect: Callable[[URI], T], reply_seconds: Optional[float], pick: str = RANDOM) -> T:
-    """Connect to the object that a URI refers to; if several have the tags of a PYROMETA URI, or are members of the name of a
-    PYRONAME URI, to one that can be reached.
+    """Connect to the object that a PYRONAME or PYROMETA URI refers to; if several have the tags, or are members of the name,
+    to one that can be reached.
 
     Args:
         connect: called with a PYRO URI; returns the result.
@@ -42,8 +34,7 @@ def connect_to_any(uri: URI, connect: Callable[[URI], T], reply_seconds: Optiona
         NamingError: the URI cannot be resolved.
         Exception: what ``connect`` raised for the last candidate, or for another one if the request may have been sent.
     """
-    candidates = [uri] if uri.protocol == "PYRO" else in_order_of_trial(
-        discovery.resolve_all(uri, reply_seconds, pick), pick)
+    candidates = in_order_of_trial(discovery.resolve_all(uri, reply_seconds, pick), pick)
     for position, candidate in enumerate(candidates, 1):
         try:
             return connect(candidate)

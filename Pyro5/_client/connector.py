@@ -6,33 +6,36 @@ import logging
 import os
 import socket
 import threading
-from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Set, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, NamedTuple, Optional, Set, Tuple, Union
 
-from .. import config, errors, serializers
+from .. import LazyModule, config, errors, serializers
 from .._messages.requests import WireOptions
+from .._net.addresses import is_offered
+from .._values import plain
 from .._values.uri import URI
 from ..configure import global_version
 from ..constants import DAEMON_NAME
 from ..serializers import SerializerBase
 from ..socketutil import effective_timeout
-from .candidates import connect_to_any
-from .call_options import deadline_for, earlier, own_deadline, seconds_until
-from .connection import Connection, first_values
-from .ns_connection import RANDOM
-from .idle import idle_connections
-from .metadata import parse_metadata
-from .offered import open_connection
-from .pool import OPEN_FIRST, OPEN_SIDE, ConnectionPool
+from .call_options import RANDOM, deadline_for, earlier, own_deadline, seconds_until
+from .connection import Connection, first_values, open_connection
+from .pool import OPEN_FIRST, OPEN_SIDE, ConnectionPool, idle_connections
 
 if TYPE_CHECKING:
+    from .._net import offered_sockets
+    from . import candidates
     from .results import Results
+else:
+    candidates = LazyModule(globals(), ".candidates")  # for names and tags
+    offered_sockets = LazyModule(globals(), ".._net.offered_sockets")
 
-__all__ = ["Connector", "connected_socket_uri", "forks"]
+__all__ = ["Connector", "Metadata", "connected_socket_uri", "forks", "parse_metadata"]
 
 log = logging.getLogger("Pyro5.link")
 
 CONNECTED_SOCKET_LOCATION = "<<connected-socket>>:0"
 SHARED, STRICT = "shared", "strict"  # values of the setting PROXY_SHARING
+_MEMBERS = ("methods", "oneway", "attrs")  # in the metadata of an object
 
 
 class Forks:
@@ -233,7 +236,7 @@ class Connector:
                                    "given: there is no second connection for it" % self.uri)
         connection = None
         try:
-            connection = open_connection(self.bound_uri, self._time_to_connect(), self.wire.max_size)
+            connection = self._open_to(self.bound_uri)
             # Locked before it is in the pool, so that the thread which opened it is the first to use it.
             connection.lock.acquire()
             connection.user = threading.get_ident()
@@ -325,17 +328,32 @@ class Connector:
     def _open(self, replace_uri: bool) -> Connection:
         if not self.can_reconnect:
             return self._use_connected_socket()
-        connection = connect_to_any(self.uri, self._connect_to, self._time_to_connect(), self.pick)
+        if self.uri.protocol == "PYRO":
+            connection = self._connect_to(self.uri)
+        else:
+            connection = candidates.connect_to_any(self.uri, self._connect_to, self._time_to_connect(), self.pick)
         # From now on, the proxy stays with this object, even if the name is registered for another one.
         if replace_uri:
             self.uri = self.bound_uri
         return connection
 
     def _connect_to(self, uri: URI) -> Connection:
-        connection = open_connection(uri, self._time_to_connect(), self.wire.max_size)
+        connection = self._open_to(uri)
         self.bound_uri = uri
         self.object_id = str(uri.object)
         return connection
+
+    def _open_to(self, uri: URI) -> Connection:
+        """Connect to the location of a PYRO URI, or use a connection that the process of the object has offered."""
+        timeout = self._time_to_connect()
+        if not is_offered(uri.host):
+            return open_connection(uri, timeout, self.wire.max_size)
+        try:
+            sock = offered_sockets.offered_sockets.take(str(uri.host), timeout)
+            sock.settimeout(timeout)
+        except OSError as x:
+            raise errors.not_sent(errors.CommunicationError("cannot connect to %s: %s" % (uri, x))) from x
+        return Connection(sock, str(uri), self.wire.max_size)
 
     def _use_connected_socket(self) -> Connection:
         sock = self.connected_socket
@@ -389,3 +407,34 @@ class Connector:
         """
         self.methods, self.oneway, self.attrs, self.idempotent, has_sessions = parse_metadata(metadata, self.uri)
         self.parallel = not has_sessions
+
+
+class Metadata(NamedTuple):
+    """The names that an object exposes, and how it may be called."""
+
+    methods: Set[str]
+    oneway: Set[str]
+    attrs: Set[str]
+    idempotent: Set[str]
+    session: bool  # whether each connection may have an instance of its own, as is assumed of other releases
+
+
+def parse_metadata(metadata: Any, uri: Any) -> Metadata:
+    """Return the metadata of an object as received.
+
+    Raises:
+        ProtocolError: the metadata cannot be used.
+        PyroError: the object exposes nothing.
+    """
+    # nothing is used before its exact type is known: it came over the network
+    if type(metadata) is not dict or not all([plain.is_texts(metadata.get(key)) for key in _MEMBERS]):
+        raise errors.ProtocolError("the server sent malformed metadata of '%s': %s" % (uri, plain.text_of(metadata)))
+    methods, oneway, attrs = (set(metadata[key]) for key in _MEMBERS)
+    if not methods and not attrs:
+        raise errors.PyroError("remote object '%s' doesn't expose any methods or attributes. Did you forget setting "
+                               "@expose on them?" % uri)
+    idempotent = metadata.get("idempotent")
+    # Only a server of this library sends the last two. Without them, the safe assumption is made: not idempotent,
+    # with sessions.
+    return Metadata(methods, oneway, attrs, set(idempotent or ()) if plain.is_texts(idempotent) else set(),
+                    metadata.get("session") is not False)

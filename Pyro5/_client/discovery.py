@@ -29,8 +29,8 @@ from .._auth.setup import broadcast_question
 from .._net import addresses
 from .._values.uri import URI
 from ..constants import NAMESERVER_NAME, NS_QUESTION
-from .call_options import earlier
-from .ns_connection import RANDOM, direct_uri
+from .call_options import RANDOM, earlier
+from .ns_connection import direct_uri
 from .ns_connection import NameServerConnection as _NameServer
 from .ns_places import FAILOVER_SECONDS, nameserver_uris, note_nameserver, other_nameservers, place_of
 

@@ -4,14 +4,15 @@ Kept apart from the proxy, all of whose names without ``_pyro`` belong to the re
 """
 from __future__ import annotations
 
+import functools
 import logging
 import socket
 import threading
 import time
 import weakref
-from typing import Any, Callable, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
-from .. import callcontext, config, errors
+from .. import LazyModule, callcontext, config, errors
 from .._messages import requests
 from .._values.uri import URI
 from ..constants import CLOSE_STREAM_METHOD, DAEMON_NAME
@@ -19,12 +20,16 @@ from ..protocol import FLAGS_ONEWAY
 from ..socketutil import effective_timeout
 from .call_options import deadline_for, earlier, options_for, own_deadline
 from .connection import Connection
-from .cancelling import send_cancellation
 from .calls import Caller
 from .connector import connected_socket_uri, forks
 from .futures import BackgroundCalls
 from .pool import OPEN_FIRST, Waiter
 from .retry import Retry, RetryBudget
+
+if TYPE_CHECKING:
+    from . import cancelling
+else:
+    cancelling = LazyModule(globals(), ".cancelling")
 
 __all__ = ["Link", "connected_socket_uri"]
 
@@ -268,7 +273,8 @@ class Link(Caller):
 
     def cancel(self, correlation_id: bytes, seq: int) -> None:
         """Ask the server to cancel a call that is in flight, in the background, over another connection."""
-        self._get_or_create("cancellations", BackgroundCalls).start(lambda: send_cancellation(self, correlation_id, seq), 1)
+        send = functools.partial(cancelling.send_cancellation, self, correlation_id, seq)
+        self._get_or_create("cancellations", BackgroundCalls).start(send, 1)
 
     # ------------------------------------------------------------ item streams
 

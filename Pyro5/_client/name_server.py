@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import functools
 import logging
 import time
@@ -19,9 +18,12 @@ from .ns_places import FAILOVER_SECONDS, alternatives, note_nameserver
 from .proxy_state import ProxyState
 
 if TYPE_CHECKING:
+    import copy
+
     from . import discovery
     from .lease_keeper import Lease
 else:
+    copy = LazyModule(globals(), "copy")
     discovery = LazyModule(globals(), ".discovery")
 
 __all__ = ["Event", "NEW_ARGUMENTS", "NameServerMethods", "READING", "Watch", "checked_event", "located", "old_arguments",

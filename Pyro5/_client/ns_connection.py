@@ -8,12 +8,10 @@ from .._messages.requests import WireOptions
 from .._values import plain
 from .._values.uri import URI
 from ..constants import NAMESERVER_NAME
-from .call_options import earlier
+from .call_options import RANDOM, earlier
 from .connection import Connection, first_values, open_connection
 
-__all__ = ["RANDOM", "NameServerConnection", "direct_uri"]
-
-RANDOM = "random"  # in which order the members of a name are tried
+__all__ = ["NameServerConnection", "direct_uri"]
 
 
 class NameServerConnection:

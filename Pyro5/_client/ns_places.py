@@ -1,18 +1,29 @@
-"""Where name servers are: the locations in a URI or in a list of hosts."""
+"""Where name servers are: the locations in a URI or in a list of hosts.
+
+Servers that could not be reached are remembered for some seconds, so that others are tried first.
+"""
 from __future__ import annotations
 
-from typing import List, Optional, Tuple
+import time
+from typing import Callable, Dict, List, Optional, Tuple, TypeVar
 
 from .. import config, socketutil
 from .._net import addresses
 from .._values.uri import URI
 from ..constants import NAMESERVER_NAME
-from .unreachable import is_reachable, note_location, reachable_first
 
-__all__ = ["FAILOVER_SECONDS", "alternatives", "is_list", "nameserver_uris", "note_nameserver", "other_nameservers",
-           "place_of"]
+__all__ = ["FAILOVER_SECONDS", "alternatives", "is_list", "nameserver_uris", "note_location", "note_nameserver",
+           "other_nameservers", "place_of", "reachable_first"]
+
+T = TypeVar("T")
 
 FAILOVER_SECONDS = 3.0  # time limit for connecting to one of several name servers
+UNREACHABLE_SECONDS = 5.0  # how long others are preferred to one that could not be reached
+MAX_UNREACHABLE = 1000
+
+# Locations where no server answered -> monotonic time until which others are tried first. Without a lock: at worst one is
+# tried too early, or too late.
+_unreachable: Dict[str, float] = {}
 
 
 def nameserver_uris(hosts: str, port: Optional[int]) -> List[URI]:
@@ -75,3 +86,20 @@ def _nameserver_uri(host: str, port: Optional[int]) -> URI:
     else:
         location = socketutil.address_text((host, port or config.NS_PORT))
     return URI("PYRO:%s@%s" % (NAMESERVER_NAME, location))
+
+
+def note_location(location: str) -> None:
+    """Prefer other servers to the one at this location for some seconds."""
+    if len(_unreachable) >= MAX_UNREACHABLE:
+        _unreachable.clear()
+    _unreachable[location] = time.monotonic() + UNREACHABLE_SECONDS
+
+
+def is_reachable(location: str) -> bool:
+    """Return whether nothing is known against the server at this location."""
+    return _unreachable.get(location, 0) <= time.monotonic()
+
+
+def reachable_first(servers: List[T], location: Callable[[T], str]) -> List[T]:
+    """Return the servers in their order, those that could not be reached a moment ago last."""
+    return sorted(servers, key=lambda each: not is_reachable(location(each)))

@@ -1,11 +1,14 @@
-"""The state of a proxy: what is copied, pickled, and sent over the wire."""
+"""The attributes of a proxy that configure it or show its state, and what of it is copied, pickled, and sent over the wire."""
 from __future__ import annotations
 
-from typing import Any, Optional, Sequence, Tuple
+from typing import Any, Optional, Sequence, Set, Tuple
 
+from .. import config, serializers
 from .._values.uri import URI
+from ..socketutil import effective_timeout, require_timeout
+from .connection import Connection
 from .link import Link
-from .properties import ProxyProperties
+from .retry import Retry
 
 __all__ = ["STATE_ENTRIES", "ProxyState"]
 
@@ -13,8 +16,79 @@ STATE_ENTRIES = 6  # of the state of a proxy: the tuple that __getstate__ return
 State = Tuple[str, Tuple[str, ...], Tuple[str, ...], Tuple[str, ...], Any, Optional[str]]
 
 
-class ProxyState(ProxyProperties):
-    """Base class of Proxy with the methods that copy it."""
+def _link_field(field: str, doc: str) -> Any:
+    """Return a property that reads and writes one attribute of the proxy's link."""
+    def get(proxy: ProxyState) -> Any:
+        return getattr(proxy._pyro, field)
+
+    def put(proxy: ProxyState, value: Any) -> None:
+        setattr(proxy._pyro, field, value)
+
+    return property(get, put, doc=doc)
+
+
+class ProxyState:
+    """Base class of Proxy with the attributes that are stored in its link, and the methods that copy it.
+
+    Only the owner of the proxy may assign the attributes.
+    """
+
+    _pyro: Link
+
+    _pyroUri: URI = _link_field("uri", "The URI of the object; always a PYRO URI after `_pyroBind`.")
+    _pyroConnection: Optional[Connection] = _link_field("connection", "The connection, None while not connected.")
+    _pyroSeq: int = _link_field("seq", "Sequence number of the last request.")
+    _pyroMaxRetries: int = _link_field("max_retries", "How many times a call is repeated after a lost connection or timeout. "
+                                        "The object may execute a repeated call more than once.")
+    _pyroHandshake: Any = _link_field("handshake", "Application data to send in the handshake, see Daemon.validateHandshake.")
+    _pyroMethods: Set[str] = _link_field("methods", "Names of the methods that the object exposes.")
+    _pyroOneway: Set[str] = _link_field("oneway", "Names of the methods whose calls do not wait for a reply.")
+    _pyroAttrs: Set[str] = _link_field("attrs", "Names of the attributes that the object exposes.")
+    _pyroRawWireResponse: bool = _link_field("raw_response", "Whether calls return the reply message, not the result in it.")
+
+    @property
+    def _pyroRetry(self) -> Optional[Retry]:
+        """How calls that fail are repeated; None: `_pyroMaxRetries` times."""
+        return self._pyro.retry
+
+    @_pyroRetry.setter
+    def _pyroRetry(self, retry: Optional[Retry]) -> None:
+        if not (retry is None or isinstance(retry, Retry)):
+            raise TypeError("a Retry or None is needed, not %s" % type(retry).__name__)
+        self._pyro.retry = retry
+
+    @property
+    def _pyroTimeout(self) -> Optional[float]:
+        """Timeout of a call in seconds, after which it raises TimeoutError. None and 0 are no limit, a negative number is the
+        setting COMMTIMEOUT."""
+        return self._pyro.timeout
+
+    @_pyroTimeout.setter
+    def _pyroTimeout(self, seconds: Optional[float]) -> None:
+        # Checked here: a wrong timeout would otherwise raise an error in some later call.
+        require_timeout(seconds)
+        self._pyro.timeout = seconds
+        # the socket of an existing connection has a timeout of its own
+        for connection in self._pyro.pool.connections():
+            connection.timeout = effective_timeout(seconds)
+
+    @property
+    def _pyroSerializer(self) -> Optional[str]:
+        """Name of the serializer of this proxy; None for the setting SERIALIZER."""
+        return self._pyro.serializer_name
+
+    @_pyroSerializer.setter
+    def _pyroSerializer(self, name: Optional[str]) -> None:
+        # look it up before anything is changed: an unknown name raises an exception here
+        self._pyro.serializer = serializers.get_serializer(name or config.SERIALIZER)
+        self._pyro.serializer_name = name
+
+    @property
+    def _pyroLocalSocket(self) -> Any:
+        """The local address of the connection, ``(ip, port)`` for IPv4; None while not connected."""
+        # Read once: another thread may release the proxy between the test and the use.
+        connection = self._pyro.connection
+        return None if connection is None else connection.sock.getsockname()
 
     def _pyroClearMethods(self) -> None:
         """Forget the methods that are kept in the instance."""

@@ -25,6 +25,8 @@ Candidate = Tuple[int, Any]  # address family, address for the socket functions
 
 # A documentation address (RFC 5737): connecting a datagram socket to it reveals the outgoing interface, and sends nothing.
 OUTSIDE_ADDRESS = "192.0.2.1"
+# Of the host of objects whose clients offer connections to them: a name that no name service resolves (RFC 2606).
+OFFERED_SUFFIX = ".callback.invalid"
 _UNIX_PREFIX = "./u:"
 
 
@@ -35,6 +37,11 @@ def address_text(address: Address) -> str:
         return "unix socket " + address.replace("\0", "@", 1)
     host, port = str(address[0]), address[1]
     return "[%s]:%s" % (host, port) if ":" in host else "%s:%s" % (host, port)
+
+
+def is_offered(host: Optional[str]) -> bool:
+    """Return whether objects at this host are reached over connections that their process offers, see `offered_sockets`."""
+    return host is not None and host.endswith(OFFERED_SUFFIX)
 
 
 def server_host() -> str:

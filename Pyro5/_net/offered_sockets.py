@@ -12,13 +12,12 @@ from collections import OrderedDict, deque
 from typing import Any, Callable, Deque, Optional, Tuple
 
 from .. import errors
+from .addresses import OFFERED_SUFFIX
 from .stream_sockets import peer_has_closed
 
-__all__ = ["OfferedSockets", "host_of", "is_offered", "offered_sockets", "waiting"]
+__all__ = ["OfferedSockets", "host_of", "offered_sockets", "waiting"]
 
-# The address of the objects of a client: a name that no name service resolves (RFC 2606), and any port.
-_SUFFIX = ".callback.invalid"
-PORT = 1
+PORT = 1  # of the objects of a client: any number
 MAX_WAIT_SECONDS = 5.0  # for the next connection of a client that has offered some before: it opens one when one is taken
 LOOK_SECONDS = 0.001  # interval of looking at the server's sockets in a method that its loop runs
 ELSEWHERE_SECONDS = 0.01  # interval of asking the other processes of a daemon
@@ -44,12 +43,7 @@ def host_of(secret: str) -> str:
     Only the client knows the secret: others, who have received a proxy, must not be able to offer connections for its name.
     """
     import hashlib
-    return hashlib.sha256(secret.encode("utf-8")).hexdigest()[:32] + _SUFFIX
-
-
-def is_offered(host: Optional[str]) -> bool:
-    """Return whether objects at this host are reached over connections that their process offers."""
-    return host is not None and host.endswith(_SUFFIX)
+    return hashlib.sha256(secret.encode("utf-8")).hexdigest()[:32] + OFFERED_SUFFIX
 
 
 class OfferedSockets:

@@ -15,17 +15,24 @@ from __future__ import annotations
 
 import functools
 import logging
-import mmap
 import os
 import stat
 import struct
-from typing import Any, Collection, Dict, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Collection, Dict, List, Mapping, Optional, Tuple
 
-from .. import config
+from .. import LazyModule, config
 from .._wire import features
 from .._wire.chunks import MIN_SHARED_BYTES
 from ..protocol import Buffer
-from .shared_areas import Place, ReceivingArea, SendingArea
+
+if TYPE_CHECKING:
+    import mmap
+
+    from . import shared_areas
+    from .shared_areas import Place, ReceivingArea, SendingArea
+else:  # for connections that have a segment
+    mmap = LazyModule(globals(), "mmap")
+    shared_areas = LazyModule(globals(), ".shared_areas")
 
 __all__ = ["MIN_SHARED_BYTES", "SharedMemory", "host_of", "shared_with"]
 
@@ -163,8 +170,8 @@ class SharedMemory:
     def _divide(self) -> None:
         """Create the objects for the areas of the segment."""
         starts = [_HEADER_BYTES + number * AREA_BYTES for number in (self._sending, self._receiving)]
-        self._output = SendingArea(self._map, self._descriptor, _BUSY_AT[self._sending], starts[0], AREA_BYTES)
-        self._input = ReceivingArea(self._map, self._descriptor, _BUSY_AT[self._receiving], starts[1], AREA_BYTES)
+        self._output = shared_areas.SendingArea(self._map, self._descriptor, _BUSY_AT[self._sending], starts[0], AREA_BYTES)
+        self._input = shared_areas.ReceivingArea(self._map, self._descriptor, _BUSY_AT[self._receiving], starts[1], AREA_BYTES)
 
     # ------------------------------------------------------------ sending
 
@@ -229,7 +236,7 @@ class SharedMemory:
         area: Optional[ReceivingArea] = self._input
         if area is None or len(packed) % _PLACE.size:
             return {}
-        return area.read([Place(*fields) for fields in _PLACE.iter_unpack(packed)], max_size)
+        return area.read([shared_areas.Place(*fields) for fields in _PLACE.iter_unpack(packed)], max_size)
 
 
 def _is_segment(descriptor: int) -> bool:

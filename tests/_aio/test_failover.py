@@ -9,7 +9,7 @@ from unittest import mock
 
 from Pyro5 import aio, client, config, errors
 from Pyro5._aio import name_server
-from Pyro5._client import unreachable
+from Pyro5._client import ns_places
 from tests.peers import free_port
 from tests.support import PATIENCE_SECONDS, ToolProcess
 
@@ -21,7 +21,7 @@ ONE = "PYRO:one@host:1"
 class Failover(AioTestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.addCleanup(unreachable._unreachable.clear)
+        self.addCleanup(ns_places._unreachable.clear)
         config.COMMTIMEOUT = PATIENCE_SECONDS
         config.BROADCAST_LOOKUP = False
 
@@ -48,7 +48,7 @@ class Failover(AioTestCase):
                     self.assertEqual(second, ns._pyroUri.location)
                     self.assertEqual(1, (await ns.register("b", ONE, ttl=1)).get("ttl"))
                 one, first = self.start("a")
-                unreachable._unreachable.clear()
+                ns_places._unreachable.clear()
 
     async def test_the_connection_is_lost_during_a_call(self) -> None:
         (one, first), (_, second) = self.start(), self.start("a")

@@ -6,7 +6,7 @@ from typing import Any, List
 from unittest import mock
 
 from Pyro5 import errors
-from Pyro5._client import discovery, unreachable
+from Pyro5._client import discovery, ns_places
 from Pyro5._client.candidates import connect_to_any
 from Pyro5._values.uri import URI
 from Pyro5.api import Daemon, Proxy, expose
@@ -19,7 +19,7 @@ URIS = [URI("PYRO:obj@127.0.0.1:%d" % port) for port in (1, 2, 3)]
 
 class Candidates(unittest.TestCase):
     def setUp(self) -> None:
-        self.addCleanup(unreachable._unreachable.clear)
+        self.addCleanup(ns_places._unreachable.clear)
         patch = mock.patch.object(discovery, "resolve_all", lambda uri, seconds, pick: list(URIS))
         patch.start()
         self.addCleanup(patch.stop)
@@ -37,9 +37,9 @@ class Candidates(unittest.TestCase):
 
     def test_dead_ones_are_remembered(self) -> None:
         while len(set(self.tried)) < 3:
-            unreachable._unreachable.clear()
+            ns_places._unreachable.clear()
             connect_to_any(URI("PYROMETA:a"), self.connect, None)
-        unreachable._unreachable.update({str(uri.location): float("inf") for uri in URIS[:2]})
+        ns_places._unreachable.update({str(uri.location): float("inf") for uri in URIS[:2]})
         self.tried.clear()
         for _ in range(20):
             connect_to_any(URI("PYROMETA:a"), self.connect, None)
@@ -61,9 +61,9 @@ class Candidates(unittest.TestCase):
         self.assertEqual(1, len(self.tried))
 
     def test_what_is_remembered_is_bounded(self) -> None:
-        unreachable._unreachable.update({str(number): 0.0 for number in range(unreachable.MAX_UNREACHABLE)})
+        ns_places._unreachable.update({str(number): 0.0 for number in range(ns_places.MAX_UNREACHABLE)})
         connect_to_any(URI("PYROMETA:a"), self.connect, None)
-        self.assertLess(len(unreachable._unreachable), unreachable.MAX_UNREACHABLE + 1)
+        self.assertLess(len(ns_places._unreachable), ns_places.MAX_UNREACHABLE + 1)
 
 
 class Workers(ServerTestCase):
@@ -77,7 +77,7 @@ class Workers(ServerTestCase):
         uri = server.register(Worker(), "worker")
         self.run_loop(server)
         found = {"one": str(uri), "two": "PYRO:worker@127.0.0.1:%d" % free_port()}
-        self.addCleanup(unreachable._unreachable.clear)
+        self.addCleanup(ns_places._unreachable.clear)
         with ScriptedServer(*[name_server({}, {"w": found})] * 20) as names, settings(
                 NS_HOST="127.0.0.1", NS_PORT=int(names.location.rpartition(":")[2])):
             for _ in range(20):

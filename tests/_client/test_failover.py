@@ -8,7 +8,7 @@ from typing import Any, List, Tuple
 from unittest import mock
 
 from Pyro5 import aio, config, errors
-from Pyro5._client import name_server, ns_places, unreachable
+from Pyro5._client import name_server, ns_places
 from Pyro5._client.discovery import resolve_all
 from Pyro5._net import addresses
 from Pyro5._objects.exposure import expose
@@ -66,7 +66,7 @@ class Worker:
 class FailoverTestCase(unittest.TestCase):
     def setUp(self) -> None:
         self.addCleanup(config.__dict__.update, config.as_dict())
-        self.addCleanup(unreachable._unreachable.clear)
+        self.addCleanup(ns_places._unreachable.clear)
         config.COMMTIMEOUT = PATIENCE_SECONDS
         config.BROADCAST_LOOKUP = False
 

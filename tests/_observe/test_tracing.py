@@ -14,7 +14,7 @@ from unittest import mock
 import Pyro5.api
 from Pyro5 import aio, callcontext
 from Pyro5._calls.running_calls import RunningCalls
-from Pyro5._client.tracing import with_trace
+from Pyro5._client.call_options import with_trace
 from Pyro5._observe import trace_context
 from Pyro5._observe.interceptors import of_asyncio_clients, of_asyncio_daemons, of_clients, of_daemons
 from Pyro5._wire import features
