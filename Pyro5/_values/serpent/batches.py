@@ -2,7 +2,8 @@
 
 Calls with short arguments (numbers, texts and constants) are written by filling in a form, in a third of the time. They are
 read as JSON lists, in a fifth of the time: the general reader calls a function for each tuple, because it has to distinguish
-tuples from lists. All other batches are left to the general functions.
+tuples from lists. If all are calls of one method, only their arguments are read. Other batches are left to the
+general functions.
 """
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ __all__ = ["END_OF_BATCH", "fast_dumps_calls", "fast_loads_batch"]
 _AFTER_CALLS = "],None)"
 END_OF_BATCH = ",{})" + _AFTER_CALLS    # if the last call has no keyword arguments
 _BEGINNING = re.compile(re.escape(writer.HEADER) + r"""\('([^'"\\\0\r\n]*)','([^'"\\\0\r\n]*)',\[""")
+_FIRST_CALL = re.compile(r"""\('([^'"\\\0\r\n]*)',\(""")
 _SCALARS = frozenset((type(None), bool, int, float, str))
 # Lists, escapes, and what JSON and Python read in different ways.
 _NOT_FAST = ("[", "]", '"', "\\", "\0", "\n", "\r", "null", "true", "false")
@@ -30,13 +32,16 @@ def fast_dumps_calls(calls: Sequence[Any]) -> Optional[str]:
     names, arguments, named = zip(*calls)
     if any(named) or [set(map(type, column)) for column in (names, arguments, named)] != [{str}, {tuple}, {dict}]:
         return None
-    values = list(chain.from_iterable(arguments))
+    values = tuple(chain.from_iterable(arguments))
     kinds = set(map(type, values))
     if not kinds <= _SCALARS or (float in kinds and not all([isfinite(value) for value in values if type(value) is float])):
         return None     # the library writes inf and nan in other ways
-    forms = list(zip(names, map(len, arguments)))
+    lengths = tuple(map(len, arguments))
+    if names.count(names[0]) == len(names) == lengths.count(lengths[0]):  # saves a fifth of the time
+        return "[%s]" % ",".join([_form_text(names[0], lengths[0])] * len(names)) % values
+    forms = list(zip(names, lengths))
     texts = {form: _form_text(*form) for form in set(forms)}
-    return "[%s]" % ",".join(map(texts.__getitem__, forms)) % tuple(values)
+    return "[%s]" % ",".join(map(texts.__getitem__, forms)) % values
 
 
 def _form_text(name: str, length: int) -> str:
@@ -54,10 +59,37 @@ def fast_loads_batch(text: str) -> Any:
     if any([part in body for part in _NOT_FAST]):
         return reader.NOT_FAST
     try:
-        calls = _read_calls(body)
+        calls = _read_calls_of_one_method(body) or _read_calls(body)
     except (ValueError, StopIteration, TypeError, RecursionError):
         return reader.NOT_FAST
     return (*beginning.groups(), calls, None)
+
+
+def _read_calls_of_one_method(body: str) -> Optional[List[Any]]:
+    """Read the arguments of calls of one method, in half of the time of `_read_calls`; None if that has to read the text."""
+    first = _FIRST_CALL.match(body)
+    end = ",),{})" if body.endswith(",),{})") else "),{})"
+    if first is None or not body.endswith(end):
+        return None
+    # A separator has quotes, and strings have none. If its quotes are those of two strings, the scanner refuses the result.
+    rest = body[first.end():-len(end)].replace(f"{end},{first.group()}", "\n")
+    if "(" in rest or ")" in rest or "{" in rest:
+        return None
+    arguments = _scan("[[%s]]" % rest.replace("\n", "],\n["))
+    # (1) is not a tuple, and (,) is nothing at all
+    lengths = set(map(len, arguments))
+    if lengths != {1} if end[0] == "," else 1 in lengths:
+        return None
+    return [(first[1], each, {}) for each in map(tuple, arguments)]
+
+
+def _scan(json_text: str) -> List[Any]:
+    """Parse JSON but for its quotes and constants. Raises ValueError or StopIteration if a string contains a name of these."""
+    json_text = json_text.replace("'", '"')
+    if "None" in json_text or "True" in json_text or "False" in json_text:
+        json_text = json_text.replace("None", "null\n").replace("True", "true\n").replace("False", "false\n")
+    calls: List[Any] = reader.scan_list(json_text)
+    return calls
 
 
 def _read_calls(body: str) -> List[Any]:
@@ -70,10 +102,7 @@ def _read_calls(body: str) -> List[Any]:
     if [2 * count] * 2 + [count] * 2 != list(map(body.count, "(){}")):
         raise ValueError("other brackets")
     # The scanner refuses line breaks in strings, so it detects a string that contains what is replaced here.
-    json_text = body.replace("'", '"').replace(",)", ")").replace("(", "[\n").replace(")", "\n]")
-    if "None" in body or "True" in body or "False" in body:
-        json_text = json_text.replace("None", "null\n").replace("True", "true\n").replace("False", "false\n")
-    calls = reader.scan_list("[%s]" % json_text)
+    calls = _scan("[%s]" % body.replace(",)", ")").replace("(", "[\n").replace(")", "\n]"))
     # All opening brackets are those of the calls and their arguments if there are as many of both as of {}.
     names, arguments, named = zip(*calls)
     if len(calls) != count or any(named) or [set(map(type, column)) for column in (calls, names, arguments, named)] != [

@@ -46,7 +46,8 @@ class Reading(unittest.TestCase):
     def test_values_are_those_of_the_library(self) -> None:
         for calls in (str(NUMBERS), "[('a',(1,),{}),('b',('x',),{})]", "[('a',(),{})]",
                       "[('a',(),{}),('b',(None,True,False,-2.5e3,'x, y',''),{})]",
-                      "[('a',( 1 ,2 ), {}) , ('b',(1.0,2),{})]"):
+                      "[('a',( 1 ,2 ), {}) , ('b',(1.0,2),{})]", "[('a',(),{}),('a',(None,-1),{}),('a',('x, y','',True),{})]",
+                      "[('a',('x',),{}),('a',(1,),{}),('a',(False,),{})]", "[('a',(),{}),('a',(),{})]"):
             self.assert_fast(calls)
 
     def test_what_is_left_to_the_general_reader(self) -> None:
@@ -56,7 +57,11 @@ class Reading(unittest.TestCase):
                       "[('a',(null,2),{})]", "[('a',(\"it's\",2),{})]", "[('a',('\\x41',2),{})]", "[('a',({},2),{})]",
                       "[('a',(1,2)),({},('b'),{})]", "[('a',(1,2),{1}),('b',(1,2),{})]", "[(1,(1,2),{})]", "[{},{}]",
                       "[('a',(1,2),{},)]", "[('a',(NaN,2),{})]", "[('a',(01,2),{})]", "[('a',(1,2),{}),,('b',(1,2),{})]",
-                      "[('a',(1,2),{}),(),{})]", "[('a',('b' 'c',2),{})]", "[" + "(" * 5000 + ",{})]"):
+                      "[('a',(1,2),{}),(),{})]", "[('a',('b' 'c',2),{})]", "[" + "(" * 5000 + ",{})]",
+                      "[('a',('x),{}),('a',(y'),{})]", "[('a',('x'),{}),('a',('y'),{})]", "[('a',(1,),{}),('a',(,),{})]",
+                      "[('a',(1,),{}),('a',(),{})]", "[('a',(1,2,),{}),('a',(1,2,),{})]",
+                      "[('a',({'b':1},2),{}),('a',(1,2),{})]",
+                      "[('a',('x),{}),(',1),{}),('a',(1,2),{})]", "[('a',('None',2),{}),('a',(1,2),{})]"):
             self.assertIs(reader.NOT_FAST, batches.fast_loads_batch(document(calls)), calls)
         for text in (document(str(NUMBERS))[1:], HEADER + "[('a',(1,2),{})],None)", HEADER + batches.END_OF_BATCH):
             self.assertIs(reader.NOT_FAST, batches.fast_loads_batch(text))
@@ -64,7 +69,8 @@ class Reading(unittest.TestCase):
     def test_damaged_text_has_the_value_of_the_library_or_is_not_fast(self) -> None:
         chance = random.Random(22)
         texts: List[str] = ["[('add',(1,'x'),{}),('b',(None,2.5),{})]", "[('a',(1,),{}),('b',('y',),{})]",
-                            "[('a',(),{}),('b',(),{})]"]
+                            "[('a',(),{}),('b',(),{})]", "[('a',(1,'x'),{}),('a',(None,2),{})]",
+                            "[('a',(1,),{}),('a',('y',),{})]"]
         fast = 0
         for _ in range(3000):
             text = list(chance.choice(texts))
