@@ -150,4 +150,4 @@ def _submodule(name: str) -> Any:
 
 # Before any other module of the package is imported, so that records logged during import are handled as well.
 configure_logging(os.environ)
-importlib.import_module("._text.log_filter", __name__).install()
+importlib.import_module("._text.printable", __name__).install_filter()

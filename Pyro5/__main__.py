@@ -9,7 +9,7 @@ import sys
 from typing import Any, Iterator, List, Optional, Sequence
 
 from . import __version__
-from ._cli import colors, console
+from ._cli import console
 from ._cli.tool_table import TOOLS, load
 from ._text.suggestions import did_you_mean
 
@@ -33,7 +33,7 @@ def _overview() -> Iterator[str]:
     yield ""
     for number, (name, module, does) in enumerate(rows):
         # The first row is the heading.
-        yield colors.joined("  ", colors.paint("cyan" if number else "bold", name), " " * (widths[0] - len(name)),
+        yield console.joined("  ", console.paint("cyan" if number else "bold", name), " " * (widths[0] - len(name)),
                             "  %-*s  %s" % (widths[1], module, does))
 
 

@@ -11,12 +11,10 @@ from . import LazyModule, protocol
 from . import config as config
 from ._client.batch import BatchedCall, BatchProxy
 from ._client.batch import _BatchedRemoteMethod as _BatchedRemoteMethod
-from ._client.callback_objects import CallbackMethods
 from ._client.call_options import checked_pick
 from ._client.connection import HELLO, first_values
 from ._client.link import Link, connected_socket_uri
-from ._client.method_views import repeated
-from ._client.methods import _RemoteMethod
+from ._client.methods import _RemoteMethod, repeated
 from ._client.name_server import NameServerMethods, located
 from ._client.operators import ProxyOperators, may_be_remote
 from ._client.proxy_connecting import ProxyConnecting
@@ -50,7 +48,7 @@ _HOOKS = frozenset(("_pyroInvoke", "_pyroAnnotations", "_pyroValidateHandshake")
 WIRE_TAG = "Pyro5.client.Proxy"
 
 
-class Proxy(ProxyConnecting, ProxyOperators, CallbackMethods, metaclass=ProxyClass):
+class Proxy(ProxyConnecting, ProxyOperators, metaclass=ProxyClass):
     """Represents a remote object: method calls and attribute accesses are sent to it over the network.
 
     Any thread may use a proxy. Calls of several threads run at the same time, over up to PROXY_CONNECTIONS connections, if

@@ -16,10 +16,9 @@ import sys
 from typing import Any, ClassVar, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from . import __version__
-from ._settings.environment import ENVIRONMENT_PREFIX as ENVIRONMENT_PREFIX
-from ._settings.environment import from_environment, ignored_variables, origin
-from ._settings.kinds import accept_bool
-from ._settings.table import BY_NAME, SETTINGS, Setting, closest, own, shown, suitable_values
+from ._settings.table import BY_NAME, SETTINGS, Setting, accept_bool, closest, from_environment, ignored_variables
+from ._settings.table import ENVIRONMENT_PREFIX as ENVIRONMENT_PREFIX
+from ._settings.table import origin, own, shown, suitable_values
 from ._settings.table import program_serializers as program_serializers
 from .constants import PROTOCOL_VERSION
 

@@ -8,7 +8,7 @@ from typing import Any, Optional, Set, Union
 from . import config as config
 from . import errors as errors
 from ._client.discovery import lookup, resolve, yplookup
-from ._client.reconnecting import bind_when_ready
+from ._client.retry import bind_when_ready
 from ._messages.replies import ExceptionWrapper as _ExceptionWrapper  # noqa: F401  (for programs that inspect batch results)
 from ._values.uri import URI
 from .callcontext import current_context

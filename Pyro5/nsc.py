@@ -15,7 +15,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, NamedTuple, Optional, Sequence
 
 from . import LazyModule, config, errors
-from ._cli import access_options, colors, console
+from ._cli import access_options, console
 from ._cli.parser import ToolParser
 from ._net.addresses import name_server_host
 from ._text.suggestions import did_you_mean
@@ -75,7 +75,7 @@ def _print_list(nameserver: Any, found: Dict[str, Any], title: str, options: arg
         return
     lines = ["--------START LIST %s" % title]
     for name, (uri, metadata) in sorted(found.items()):
-        lines.append(colors.joined(colors.paint("cyan", name), " --> %s" % uri))
+        lines.append(console.joined(console.paint("cyan", name), " --> %s" % uri))
         if metadata:
             lines.append("    metadata: %s" % _metadata_text(metadata))
         lines += registrations.lease_lines(leases.get(name, {}))
@@ -227,7 +227,7 @@ def _health(nameserver: Any, options: argparse.Namespace) -> None:
 
 def _say_state(what: str, state: registrations.State) -> None:
     color = {True: "green", False: "red"}.get(state.alive, "yellow")  # type: ignore[arg-type]
-    console.say(colors.joined(what + ": ", colors.paint(color, state.text())))
+    console.say(console.joined(what + ": ", console.paint(color, state.text())))
 
 
 def _watch(nameserver: Any, options: argparse.Namespace) -> None:

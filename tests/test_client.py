@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, Iterator, List
 from unittest import mock
 
 from Pyro5 import client, current_context, errors, protocol, serializers
-from Pyro5._client.reconnecting import RECONNECT_MAX_PAUSE_SECONDS
+from Pyro5._client.retry import RECONNECT_MAX_PAUSE_SECONDS
 from Pyro5._objects.exposure import expose, oneway
 from Pyro5._values.uri import URI
 from Pyro5.client import Proxy, SerializedBlob, locate_ns

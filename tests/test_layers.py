@@ -16,8 +16,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "Pyro5"
 MODULES = """
     __init__
     constants
-    _text _text.printable _text.suggestions _text.log_filter
-    _settings _settings.kinds _settings.table _settings.environment
+    _text _text.printable _text.suggestions
+    _settings _settings.table
     errors configure callcontext
     _wire _wire.buffers protocol _wire.chunks _wire.reader _wire.features
     _values _values.plain _values.mismatch _values.arguments _values.numpy_scalars _values.exceptions _values.classes
@@ -43,15 +43,15 @@ MODULES = """
     _observe.trace_context _observe.process_end
     _http _http.head _http.lost_clients _http.connection _http.server _http.metrics_endpoint
     _auth.exchange _auth.broadcasts _auth.credentials _auth.users _auth.gate _auth.setup
-    _client _client.callback_objects _client.call_options _client.interception
+    _client _client.call_options _client.interception
     _client.failures _client.connection
     _client.ns_places _client.ns_connection
     _client.discovery _client.candidates _client.holders _client.pool
     _client.parallel
     _client.results _client.retry _client.call_future _client.futures _client.connector _client.cancelling
     _client.calls _client.link
-    _client.batch _client.streams _client.signatures _client.reconnecting _client.exclusive
-    _client.method_views _client.methods
+    _client.batch _client.streams _client.signatures _client.exclusive
+    _client.methods
     _client.proxy_state _client.proxy_connecting _client.operators
     _client.lease_keeper _client.name_server typed client
     _aio _aio.connection _aio.tls_transport _aio.idle _aio.waiting _aio.connecting _aio.connections _aio.link _aio.exclusive
@@ -91,7 +91,7 @@ MODULES = """
     _gateway _gateway.calls _gateway.liveness _gateway.events _gateway.responses _gateway.memory _gateway.failures
     _gateway.running _gateway.arguments _gateway.origins _gateway.options _gateway.page _gateway.schemas _gateway.descriptions
     _gateway.status _gateway.operations _gateway.openapi _gateway.object_requests _gateway.app
-    _cli _cli.access_options _cli.colors _cli.console _cli.parser _cli.tool_table _cli.command_tree _cli.completion_scripts
+    _cli _cli.access_options _cli.console _cli.parser _cli.tool_table _cli.command_tree _cli.completion_scripts
     _cli.progress _cli.registrations
     nameserver nsc
     _aio_server.serving _aio_server.nameserver aio
@@ -140,7 +140,7 @@ LATE_IMPORTS = {
     ("_processes.kept_counts", "nameless_file"): "tempfile is for systems without files in memory",
     ("protocol", "log_wiredata"): "uuid is large, and messages are logged only with LOGWIRE",
     ("_observe.interceptors", "add"): "inspect is large, and few programs have interceptors",
-    ("_settings.kinds", "_accept_host"): "ipaddress is large, and most hosts are texts",
+    ("_settings.table", "_accept_host"): "ipaddress is large, and most hosts are texts",
     ("configure", "dump"): "platform is for the dump only",
     ("serializers.serpent", "_slow_loads"): "their regular expressions take a while, and most texts are read in the fast way",
     ("_settings.table", "closest"): "difflib makes the hint in an error",
@@ -175,7 +175,7 @@ LATE_IMPORTS = {
     ("_naming.storage.dbm", "_open"): "what is in a dbm file decides which module reads it",
     ("nameserver", "__getattr__"): "the storages that need sqlite3 and dbm, for programs that make them themselves",
     ("observe.opentelemetry", "_load"): "the package is optional",
-    ("_client.callback_objects", "load_endpoint"): "only clients with callback objects need a daemon",
+    ("_client.proxy_connecting", "load_endpoint"): "only clients with callback objects need a daemon",
     ("server", "__getattr__"): "for programs that write Pyro5.server.core and the like",
     ("client", "__getattr__"): "for programs that write Pyro5.client.core and the like",
     ("__init__", "__getattr__"): "config and current_context are loaded when asked for",

@@ -5,7 +5,7 @@ import warnings
 from typing import Any, AsyncIterator, Coroutine, Generator, Mapping, NamedTuple, Optional, Sequence
 
 from .. import serializers
-from .._client.method_views import NOT_GIVEN, checked_timeout
+from .._client.methods import NOT_GIVEN, checked_timeout
 from .._client.results import rebuilt
 from .._client.retry import Retry
 from .._messages import replies, requests

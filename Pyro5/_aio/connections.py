@@ -71,7 +71,7 @@ class Connections:
         self.max_connections = 1
         self.exclusive: List[Connection] = []  # over which the object is in exclusive use, for each block that uses it
         self._idle: Optional[IdleConnections] = None
-        self.callbacks: Any = None  # the objects of this process that the server can call, see _client.callback_objects
+        self.callbacks: Any = None  # the objects of this process that the server can call, see _callbacks.endpoint
         # Tasks and not locks: all that wait for the same connection await one task, which goes on if some of them are
         # cancelled.
         self._connecting: Optional[asyncio.Task[Connection]] = None

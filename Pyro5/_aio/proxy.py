@@ -5,9 +5,9 @@ import weakref
 from typing import Any, AsyncContextManager, Dict, Generator, List, Optional, Set, Type, Union
 
 from .. import config, serializers
-from .._client.callback_objects import register_callback
 from .._client.call_options import checked_pick
 from .._client.operators import may_be_remote
+from .._client.proxy_connecting import register_callback
 from .._client.proxy_state import STATE_ENTRIES, State
 from .._client.results import with_interface
 from .._client.retry import Retry

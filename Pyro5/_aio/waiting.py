@@ -8,8 +8,8 @@ from typing import Awaitable, Callable, Optional, Set, TypeVar
 
 from .. import errors
 from .._client.call_options import seconds_until
-from .._client.reconnecting import RECONNECT_FIRST_PAUSE_SECONDS, RECONNECT_MAX_PAUSE_SECONDS
-from .._client.retry import REPEATABLE, Retry, RetryBudget, asked_pause, busy_pause, pause_after
+from .._client.retry import (RECONNECT_FIRST_PAUSE_SECONDS, RECONNECT_MAX_PAUSE_SECONDS, REPEATABLE, Retry, RetryBudget,
+                             asked_pause, busy_pause, pause_after)
 
 __all__ = ["copy_of", "repeat", "until_not_busy", "until_ready", "wait_until", "with_retries"]
 
@@ -37,7 +37,7 @@ async def wait_until(future: asyncio.Future[T], deadline: Optional[float]) -> bo
 
 
 async def until_ready(attempt: Callable[[], Awaitable[T]], deadline: Optional[float], what: str) -> T:
-    """Make attempts until one does not fail for lack of a server, as `_client.reconnecting.wait_until_ready` does."""
+    """Make attempts until one does not fail for lack of a server, as `_client.retry.wait_until_ready` does."""
     pause = RECONNECT_FIRST_PAUSE_SECONDS
     while True:
         try:

@@ -1,5 +1,5 @@
-"""Shared by the command line tools: flushed output, one-line errors, a clean stop on Ctrl-C and SIGTERM, and notifications to
-the service manager.
+"""Shared by the command line tools: flushed output, colors, one-line errors, a clean stop on Ctrl-C and SIGTERM, and
+notifications to the service manager.
 """
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import os
 import socket
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Mapping, Optional
 
 from .. import LazyModule, errors
 from .._text.printable import printable
-from . import colors
 
 if TYPE_CHECKING:
     import signal
@@ -26,6 +25,7 @@ log = logging.getLogger("Pyro5.console")
 EXPECTED_ERRORS = (errors.PyroError, OSError, ValueError, TypeError, EOFError)
 # The convention of shells: 128 + the number of SIGINT.
 EXIT_INTERRUPTED = 130
+STYLES = {"bold": "1", "dim": "2", "red": "1;31", "green": "32", "yellow": "33", "cyan": "36"}
 
 
 def port(text: str) -> int:
@@ -44,10 +44,46 @@ def seconds(text: str) -> float:
     return value
 
 
+class Colored(str):
+    """A line of text that is printable, apart from the escape sequences of colors.
+
+    Nothing is colored in a pipe or a file, with NO_COLOR in the environment, or on a dumb terminal.
+    """
+
+    __slots__ = ()
+
+
+def are_on(stream: Any = None, environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether to write colors to a stream; None is the standard output.
+
+    ``NO_COLOR`` turns them off if it is set to any text that is not empty (see no-color.org).
+    """
+    stream = sys.stdout if stream is None else stream
+    if environ.get("NO_COLOR") or environ.get("TERM") == "dumb":
+        return False
+    # The old console of Windows prints the sequences instead; its successor sets this variable.
+    if sys.platform == "win32" and "WT_SESSION" not in environ:
+        return False
+    return stream is not None and bool(stream.isatty())
+
+
+def paint(style: str, text: str, stream: Any = None) -> Colored:
+    """Return a text in a style (a key of STYLES), if colors are on for the stream. The text itself is made printable."""
+    safe = printable(text)
+    if not text or not are_on(stream):
+        return Colored(safe)
+    return Colored("\033[%sm%s\033[0m" % (STYLES[style], safe))
+
+
+def joined(*parts: Optional[str]) -> Colored:
+    """Return a line of several parts. Parts that are not `Colored` are made printable; None is left out."""
+    return Colored("".join(part if type(part) is Colored else printable(part) for part in parts if part is not None))
+
+
 def say(*lines: str) -> None:
     """Print lines on standard output and flush them. In each line, unprintable characters become escape sequences, unless it
     is `Colored`."""
-    print("\n".join(map(colors.joined, lines)), flush=True)
+    print("\n".join(map(joined, lines)), flush=True)
 
 
 def say_nothing(*_lines: str) -> None:
@@ -58,7 +94,7 @@ def complain(text: str) -> None:
     """Print an error on standard error in one line, regardless of line breaks in it. A word before a colon is colored."""
     label, colon, rest = printable(" ".join(text.split())).partition(": ")
     if colon and label in ("Error", "Hint"):
-        label = colors.paint("red" if label == "Error" else "yellow", label + ":", sys.stderr)
+        label = paint("red" if label == "Error" else "yellow", label + ":", sys.stderr)
         colon = " "
     print(label + colon + rest, file=sys.stderr, flush=True)
 

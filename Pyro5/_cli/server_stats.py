@@ -10,7 +10,7 @@ from .._values import plain
 from .._values.uri import URI
 from ..client import Proxy
 from ..constants import DAEMON_NAME
-from . import colors
+from . import console
 
 __all__ = ["Line", "duration", "lines_of", "locations_of", "names_of_generated_ids", "read_all", "read_stats", "table"]
 
@@ -145,4 +145,4 @@ def table(lines: Sequence[Line]) -> Iterator[str]:
     for number, row in enumerate(rows):
         texts = [text.ljust(width) if column < 2 else text.rjust(width)
                  for column, (text, width) in enumerate(zip(row, widths))]
-        yield colors.paint("bold", "  ".join(texts)) if number == 0 else "  ".join(texts)
+        yield console.paint("bold", "  ".join(texts)) if number == 0 else "  ".join(texts)

@@ -88,7 +88,7 @@ class Connector:
         max_connections: how many there may be then.
         stream_homes: the connection of each open item stream, by the stream's id.
         results: the functions that rebuild the results of some methods, as the interface of the proxy demands.
-        callbacks: the objects of this process that the server can call, see callback_objects; None: there are none.
+        callbacks: the objects of this process that the server can call, see _callbacks.endpoint; None: there are none.
         is_plain: messages are neither compressed nor logged.
         raw_response: calls return the reply messages, whose payloads the program reads: they are as those of other releases.
     """

@@ -22,14 +22,14 @@ from .call_options import deadline_for, earlier, options_for, own_deadline
 from .connection import Connection
 from .calls import Caller
 from .connector import connected_socket_uri, forks
-from .futures import BackgroundCalls
 from .pool import OPEN_FIRST, Waiter
 from .retry import Retry, RetryBudget
 
 if TYPE_CHECKING:
-    from . import cancelling
+    from . import cancelling, futures
 else:
     cancelling = LazyModule(globals(), ".cancelling")
+    futures = LazyModule(globals(), ".futures")  # for calls in the background
 
 __all__ = ["Link", "connected_socket_uri"]
 
@@ -126,11 +126,11 @@ class Link(Caller):
         return budget
 
     @property
-    def background(self) -> BackgroundCalls:
+    def background(self) -> futures.BackgroundCalls:
         """The calls that run in threads of their own."""
         if self.fork_count != forks.number:
             self._close_inherited()
-        calls: BackgroundCalls = self._get_or_create("background calls", BackgroundCalls)
+        calls: futures.BackgroundCalls = self._get_or_create("background calls", futures.BackgroundCalls)
         return calls
 
     def _get_or_create(self, name: str, create: Callable[[], Any]) -> Any:
@@ -274,7 +274,7 @@ class Link(Caller):
     def cancel(self, correlation_id: bytes, seq: int) -> None:
         """Ask the server to cancel a call that is in flight, in the background, over another connection."""
         send = functools.partial(cancelling.send_cancellation, self, correlation_id, seq)
-        self._get_or_create("cancellations", BackgroundCalls).start(send, 1)
+        self._get_or_create("cancellations", futures.BackgroundCalls).start(send, 1)
 
     # ------------------------------------------------------------ item streams
 

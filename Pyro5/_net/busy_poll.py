@@ -12,12 +12,16 @@ import select
 import socket
 import threading
 import time
-from typing import Any, Callable, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, List, Optional, Tuple
 
-from .. import config
-from . import tls_guard
+from .. import LazyModule, config
 from .loop_selector import poll_of
 from .polling_policy import PollingPolicy, Usage, YieldingPolicy
+
+if TYPE_CHECKING:
+    from . import tls_guard
+else:
+    tls_guard = LazyModule(globals(), ".tls_guard")
 
 try:
     import resource

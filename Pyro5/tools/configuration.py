@@ -13,10 +13,10 @@ import sys
 from typing import Any, Dict, Optional, Sequence
 
 from .. import __version__, configure
-from .._cli import colors, console
+from .._cli import console
 from .._cli.parser import ToolParser
-from .._settings.environment import from_environment
-from .._settings.environment import origin as origin_of
+from .._settings.table import from_environment
+from .._settings.table import origin as origin_of
 from .._settings.table import BY_NAME, own, shown
 from ..constants import PROTOCOL_VERSION
 
@@ -63,7 +63,7 @@ def _run(options: argparse.Namespace) -> None:
     if changes:
         console.say("", *changes.split("\n"))
     if problems:
-        console.say("", colors.paint("red", "Invalid settings:"), *("  " + problem for problem in problems))
+        console.say("", console.paint("red", "Invalid settings:"), *("  " + problem for problem in problems))
 
 
 def main(args: Optional[Sequence[str]] = None) -> int:

@@ -15,7 +15,7 @@ import sys
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from .. import config
-from .._cli import access_options, colors, console, machine_check, peer_check
+from .._cli import access_options, console, machine_check, peer_check
 from .._cli.findings import NOTE, OK, WRONG, Finding, bounded
 from .._cli.parser import ToolParser
 from .._net.addresses import name_server_host
@@ -55,7 +55,7 @@ def examine(checks: Iterable[Check]) -> int:
     for _, finding in _findings(checks):
         color = {OK: "green", NOTE: "yellow", WRONG: "red"}[finding.level]
         first, *remedy = str(finding).split("\n")
-        console.say(colors.joined(colors.paint(color, finding.level), first[len(finding.level):]), *remedy)
+        console.say(console.joined(console.paint(color, finding.level), first[len(finding.level):]), *remedy)
         wrong += finding.level == WRONG
     return wrong
 
@@ -120,7 +120,7 @@ def main(args: Optional[Sequence[str]] = None) -> int:
     if failure:  # an exception in the tool itself, or Ctrl-C
         return failure
     if not options.json:
-        console.say(colors.paint("red", "Wrong: %d, see above." % wrong[0]) if wrong[0] else "Nothing is wrong.")
+        console.say(console.paint("red", "Wrong: %d, see above." % wrong[0]) if wrong[0] else "Nothing is wrong.")
     # For scripts: notes are no problems.
     return 1 if wrong[0] else 0
 

@@ -10,7 +10,7 @@ import sys
 from typing import Any, Dict, Iterator, Mapping, Optional, Sequence
 
 from .. import errors
-from .._cli import colors, object_options
+from .._cli import console, object_options
 from .._cli.parser import ToolParser
 from .._values import plain
 from ..client import Proxy
@@ -77,19 +77,19 @@ def report(found: Mapping[str, Any]) -> Iterator[str]:
     yield found["uri"]
     yield from _indented(found["doc"], 4)
     if found["methods"]:
-        yield colors.paint("bold", "Methods:")
+        yield console.paint("bold", "Methods:")
     for name, method in found["methods"].items():
-        yield colors.joined("    ", colors.paint("cyan", name), method["signature"] or "(...)",
+        yield console.joined("    ", console.paint("cyan", name), method["signature"] or "(...)",
                             "    [oneway]" if method["oneway"] else "")
         yield from _indented(method["doc"], 8)
     if found["attributes"]:
-        yield colors.paint("bold", "Attributes:")
+        yield console.paint("bold", "Attributes:")
     for name, attribute in found["attributes"].items():
-        yield colors.joined("    ", colors.paint("cyan", name),
+        yield console.joined("    ", console.paint("cyan", name),
                             {True: "    [writable]", False: "    [read-only]"}.get(attribute["writable"], ""))
         yield from _indented(attribute["doc"], 8)
     if "registered" in found:
-        yield colors.paint("bold", "Objects here:")
+        yield console.paint("bold", "Objects here:")
         yield from ("    %s" % object_id for object_id in found["registered"])
 
 

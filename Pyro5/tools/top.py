@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from .. import errors
-from .._cli import access_options, colors, console
+from .._cli import access_options, console
 from .._cli.parser import ToolParser
 from .._cli.server_stats import Line, lines_of, locations_of, names_of_generated_ids, read_all, table
 from ..client import locate_ns
@@ -41,11 +41,11 @@ def screen(found: Mapping[str, Any], before: Mapping[str, Any], options: argpars
     lines: List[Line] = []
     for location, report in sorted(found.items()):
         if not isinstance(report, dict):
-            yield colors.joined(location, "  ", colors.paint("red", errors.one_line(str(report))))
+            yield console.joined(location, "  ", console.paint("red", errors.one_line(str(report))))
             continue
         earlier = before.get(location)
         health, clients = report["health"], report["connections"]
-        yield colors.joined(location, "  ", colors.paint("green" if health == "SERVING" else "red", health),
+        yield console.joined(location, "  ", console.paint("green" if health == "SERVING" else "red", health),
                             "  clients: %s idle, %s busy" % (clients.get("idle"), clients.get("busy")))
         each = lines_of(report, earlier if isinstance(earlier, dict) else None)
         lines += [line._replace(object_id="%s@%s" % (names.get(line.object_id, line.object_id), location)) for line in each

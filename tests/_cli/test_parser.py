@@ -9,7 +9,7 @@ from unittest import mock
 
 import Pyro5
 from Pyro5 import nsc
-from Pyro5._cli import colors, command_tree, console
+from Pyro5._cli import command_tree, console
 from Pyro5._cli.parser import ToolParser
 from Pyro5._cli.tool_table import TOOLS, load
 from Pyro5._text.suggestions import closest, did_you_mean
@@ -90,7 +90,7 @@ class Colors(unittest.TestCase):
 
     def printed(self, stream: io.StringIO) -> str:
         with mock.patch("sys.stdout", stream):
-            console.say(colors.joined(colors.paint("red", "a\n"), "\033[1m"), "\033[1m")
+            console.say(console.joined(console.paint("red", "a\n"), "\033[1m"), "\033[1m")
         return stream.getvalue()
 
     def test_on_a_terminal(self) -> None:

@@ -14,8 +14,7 @@ from unittest import mock
 
 from Pyro5 import config, errors, nsc
 from Pyro5._objects.exposure import callback, expose, oneway
-from Pyro5._text import log_filter
-from Pyro5._text.printable import one_line, printable, printable_lines
+from Pyro5._text.printable import LOGGERS, PrintableText, one_line, printable, printable_lines, traceback_text
 from Pyro5.client import Proxy
 from Pyro5.server import Daemon
 from Pyro5.tools import call, inspection
@@ -83,7 +82,7 @@ class Functions(unittest.TestCase):
             Thing().fail(EVIL)
         except ValueError as x:
             x.__notes__ = [EVIL, "noted"]  # type: ignore[attr-defined]
-            text = log_filter.traceback_text(x)
+            text = traceback_text(x)
         self.assertEqual([], harm_in(text))
         self.assertEqual(2, text.count("\nTraceback (most recent call last):\n") + text.startswith("Traceback") +
                          text.startswith("KeyError"))
@@ -91,17 +90,17 @@ class Functions(unittest.TestCase):
         self.assertIn("raise ValueError(text) from KeyError(text)", text)
         if sys.version_info >= (3, 11):
             self.assertIn("\n    noted", text)
-        self.assertEqual([], harm_in(log_filter.traceback_text(SyntaxError(EVIL, (EVIL, 1, 2, EVIL)))))
+        self.assertEqual([], harm_in(traceback_text(SyntaxError(EVIL, (EVIL, 1, 2, EVIL)))))
 
     def test_circular_causes(self) -> None:
         one, two = ValueError("one"), ValueError("two")
         one.__context__, two.__context__ = two, one
-        self.assertIn("ValueError: one", log_filter.traceback_text(one))
+        self.assertIn("ValueError: one", traceback_text(one))
 
     def test_every_logger_has_the_filter(self) -> None:
-        self.assertEqual({"Pyro5", *loggers_of_the_package()}, set(log_filter.LOGGERS))
-        for name in log_filter.LOGGERS:
-            self.assertTrue(any(isinstance(each, log_filter.PrintableText) for each in logging.getLogger(name).filters), name)
+        self.assertEqual({"Pyro5", *loggers_of_the_package()}, set(LOGGERS))
+        for name in LOGGERS:
+            self.assertTrue(any(isinstance(each, PrintableText) for each in logging.getLogger(name).filters), name)
 
     def test_arguments_whose_str_fails(self) -> None:
         class Broken:
@@ -109,7 +108,7 @@ class Functions(unittest.TestCase):
                 raise ValueError("no text")
 
         record = logging.LogRecord("Pyro5", logging.INFO, "", 1, "a %s", (Broken(),), None)
-        self.assertTrue(log_filter.PrintableText().filter(record))
+        self.assertTrue(PrintableText().filter(record))
         self.assertEqual("a %s (ValueError while formatting the arguments)", record.getMessage())
 
     def test_printed_tracebacks(self) -> None:

@@ -10,7 +10,7 @@ import sys
 import unittest
 from typing import Iterator, NamedTuple
 
-from Pyro5._settings.kinds import BOOL, FLOAT, HOST, INT, LEVEL, LIST, OPTIONAL_INT, OPTIONAL_TEXT, TEXT
+from Pyro5._settings.table import BOOL, FLOAT, HOST, INT, LEVEL, LIST, OPTIONAL_INT, OPTIONAL_TEXT, TEXT
 from Pyro5.configure import ENVIRONMENT_PREFIX, SETTINGS, Setting
 from tests.support import PROJECT
 

@@ -12,7 +12,7 @@ from typing import Any, Iterator, List
 from unittest import mock
 
 from Pyro5 import config, serializers
-from Pyro5._cli import colors, findings, machine_check, peer_check
+from Pyro5._cli import console, findings, machine_check, peer_check
 from Pyro5._cli.findings import NOTE, OK, WRONG, Finding
 from Pyro5._naming.broadcast import BroadcastServer
 from Pyro5._net import addresses
@@ -384,7 +384,7 @@ class Tool(DoctorTestCase):
 
         with mock.patch.object(doctor, "checks_for", lambda *args: checks()):
             result = run_main(doctor.main, "--json")
-            with mock.patch.object(colors, "are_on", lambda *args: True):
+            with mock.patch.object(console, "are_on", lambda *args: True):
                 colored = run_main(doctor.main)
         self.assertEqual((1, ""), (result.exit_code, result.err))
         self.assertEqual({"wrong": 1, "findings": [
