@@ -2,7 +2,7 @@
 
 All fields are stored in context variables, so each thread and each asyncio task sees its own values, and a copied
 context (``contextvars.copy_context()``, as used by oneway calls) keeps the values it was copied with. Assigning a field
-is therefore never visible elsewhere. (The fields that the server sets for every request are one immutable tuple in one
+is therefore never visible elsewhere. (The fields that the server sets for every request are attributes of one object in one
 variable, because setting a variable takes a tenth of a microsecond.) The dicts themselves are ordinary objects: where a
 context was inherited (by a task, or by a thread on a free-threaded Python), assign a new dict instead of changing an
 existing one.
@@ -43,20 +43,45 @@ _IDS = struct.Struct("16s" * CORRELATIONS_AT_ONCE)
 _VERSION = bytes([byte & 0x0F | 0x40 for byte in range(256)])
 _VARIANT = bytes([byte & 0x3F | 0x80 for byte in range(256)])
 
-# The request being served: the connection, its peer's address, sequence number, flags, serializer id, annotations, and the
-# RunningCall of the daemon (None for a handshake).
-Request = Tuple[Any, ...]
-# A tuple is set with one assignment, and reading a field of it is cheap; an object with attributes takes longer to
-# make.
-_CLIENT, _ADDRESS, _SEQ, _FLAGS, _SERIALIZER, _ANNOTATIONS, CALL = range(7)
-request_fields: ContextVar[Request] = ContextVar("Pyro5.request", default=(None, None, 0, 0, 0, None, None))
+
+
+class Request:
+    """What is known of the request being served; with the values here, that there is none.
+
+    Attributes:
+        connection: that of the client.
+        peer_address: of its socket.
+        seq, flags, serializer_id: from the header of the request.
+        annotations: those that came with it; the program may change the dict.
+        correlation_id: 16 bytes.
+        call: the RunningCall of the daemon; None for a handshake.
+    """
+
+    connection: Any = None
+    peer_address: Any = None
+    seq = flags = serializer_id = 0
+    annotations: Optional[Annotations] = None
+    correlation_id: Optional[bytes] = None
+    call: Any = None
+
+
+_REQUEST_FIELDS = ("connection", "peer_address", "seq", "flags", "serializer_id", "annotations", "correlation_id", "call")
+
+
+class _OfRequest:
+    """The type of the constant _OF_REQUEST."""
+
+
+_OF_REQUEST = _OfRequest()  # no correlation id was assigned: that of the request being served counts
+_request: ContextVar[Request] = ContextVar("Pyro5.request", default=Request())  # noqa: B039  # it is never changed
 # Bytes as received, converted to a UUID when a program reads it: most never do.
-_correlation: ContextVar[Union[bytes, uuid.UUID, None]] = ContextVar("Pyro5.correlation", default=None)
+_correlation: ContextVar[Union[bytes, uuid.UUID, None, _OfRequest]] = ContextVar("Pyro5.correlation", default=_OF_REQUEST)
 _assigned: ContextVar[Optional[Annotations]] = ContextVar("Pyro5.annotations_assigned", default=None)
 _response: ContextVar[Optional[Annotations]] = ContextVar("Pyro5.annotations_of_response", default=None)
 _received: ContextVar[Optional[Annotations]] = ContextVar("Pyro5.annotations_received", default=None)
-# Bound methods: each saves two of the seven byte codes of a look at the variable, of which a request needs several. The second
-# returns the annotations that the method being served has set, None if it has set none.
+# Bound methods: each saves two of the seven byte codes of a look at the variable, of which a request needs several. The first
+# returns the request being served; get_response returns the annotations that its method has set, None if it has set none.
+get_request, _get_correlation = _request.get, _correlation.get
 _get_assigned, get_response, _get_received = _assigned.get, _response.get, _received.get
 
 
@@ -76,48 +101,48 @@ class CallContext:
     @property
     def client(self) -> Any:
         """The connection (``socketutil.SocketConnection``) of the client being served; None outside of a request."""
-        return request_fields.get()[_CLIENT]
+        return get_request().connection
 
     @client.setter
     def client(self, connection: Any) -> None:
         # For tests and programs that simulate a call; daemons set all fields at once.
-        _assign(_CLIENT, connection)
+        _assign("connection", connection)
 
     @property
     def client_sock_addr(self) -> Any:
         """The socket address of the client being served; still known when a oneway call outlives its connection."""
-        return request_fields.get()[_ADDRESS]
+        return get_request().peer_address
 
     @client_sock_addr.setter
     def client_sock_addr(self, address: Any) -> None:
-        _assign(_ADDRESS, address)
+        _assign("peer_address", address)
 
     @property
     def seq(self) -> int:
         """Sequence number of the request being served."""
-        return int(request_fields.get()[_SEQ])
+        return get_request().seq
 
     @seq.setter
     def seq(self, number: int) -> None:
-        _assign(_SEQ, number)
+        _assign("seq", number)
 
     @property
     def msg_flags(self) -> int:
         """Flags of the request being served, see the FLAGS constants of ``protocol``."""
-        return int(request_fields.get()[_FLAGS])
+        return get_request().flags
 
     @msg_flags.setter
     def msg_flags(self, flags: int) -> None:
-        _assign(_FLAGS, flags)
+        _assign("flags", flags)
 
     @property
     def serializer_id(self) -> int:
         """Number of the serializer that the request being served was encoded with."""
-        return int(request_fields.get()[_SERIALIZER])
+        return get_request().serializer_id
 
     @serializer_id.setter
     def serializer_id(self, number: int) -> None:
-        _assign(_SERIALIZER, number)
+        _assign("serializer_id", number)
 
     @property
     def annotations(self) -> Annotations:
@@ -127,7 +152,7 @@ class CallContext:
         current = _assigned.get()
         # Of the request: only for reading. Assigned ones take precedence, since the program wants to send them.
         if current is None:
-            current = request_fields.get()[_ANNOTATIONS]
+            current = get_request().annotations
         if current is None:
             # Stored, so that items which the program adds to it are sent.
             current = {}
@@ -166,7 +191,7 @@ class CallContext:
         Raises:
             TypeError: a value other than a ``uuid.UUID`` or None is assigned.
         """
-        value = _correlation.get()
+        value = _correlation_now()
         if isinstance(value, bytes):
             value = uuid.UUID(bytes=value)
             _correlation.set(value)  # once, since programs log it several times
@@ -184,13 +209,13 @@ class CallContext:
         """The name of the user that the client being served has proved to be; None for a client that has the key of the
         server, or has proved nothing."""
         # Read from the connection: it has proved it once, in the handshake.
-        identity = getattr(request_fields.get()[_CLIENT], "identity", None)
+        identity = getattr(get_request().connection, "identity", None)
         return None if identity is None else identity.user
 
     @property
     def roles(self) -> FrozenSet[str]:
         """The roles of the user of the client being served, as they are in the users file now; empty if there are none."""
-        identity = getattr(request_fields.get()[_CLIENT], "identity", None)
+        identity = getattr(get_request().connection, "identity", None)
         # Asked anew, so that roles that were taken away have no effect any more, even in connections that exist.
         return frozenset() if identity is None else identity.roles
 
@@ -211,7 +236,7 @@ class CallContext:
         cancelled it, or the connection has ended (except for oneway calls). A method that takes long can wait for it, or ask
         it from time to time; ``is_set()`` looks at the connection when it is called. Outside of a request it is never set.
         """
-        call = request_fields.get()[CALL]
+        call = get_request().call
         return threading.Event() if call is None else call.cancelled
 
     def check(self) -> None:
@@ -221,7 +246,7 @@ class CallContext:
             TimeoutError: the deadline has passed.
             CancelledError: the client has cancelled the call, or its connection has ended.
         """
-        call = request_fields.get()[CALL]
+        call = get_request().call
         # Without a call, for example in a test, there is no client that could have gone.
         if call is not None:
             call.check()
@@ -244,7 +269,7 @@ class CallContext:
         """Return the values of all fields, by name: for from_global(), in a thread that continues the work of this call."""
         # The mark says that the annotations came from a client: otherwise calls in the other thread would send them on.
         values = {name: getattr(self, name) for name in _FIELDS}
-        was_received = _assigned.get() is None and request_fields.get()[_ANNOTATIONS] is not None
+        was_received = _assigned.get() is None and get_request().annotations is not None
         values["annotations"] = (_ReceivedAnnotations if was_received else dict)(values["annotations"])
         return values
 
@@ -253,8 +278,11 @@ class CallContext:
         annotations = values["annotations"]
         # The RunningCall is left out: the other thread continues the work, but the call may have ended.
         was_received = isinstance(annotations, _ReceivedAnnotations)
-        request_fields.set((values["client"], values["client_sock_addr"], values["seq"], values["msg_flags"],
-                      values["serializer_id"], dict(annotations) if was_received else None, None))
+        request = Request()
+        request.connection, request.peer_address, request.seq = values["client"], values["client_sock_addr"], values["seq"]
+        request.flags, request.serializer_id = values["msg_flags"], values["serializer_id"]
+        request.annotations = dict(annotations) if was_received else None
+        _request.set(request)
         _assigned.set(None if was_received else dict(annotations))
         self.response_annotations = dict(values["response_annotations"])
         self.correlation_id = values["correlation_id"]
@@ -313,16 +341,26 @@ new_correlation_bytes = _new_correlations.next
 
 def correlation_bytes() -> Optional[bytes]:
     """Return the 16 bytes of the current correlation id, None if there is none."""
-    value = _correlation.get()
+    value = _correlation_now()
     return value if value is None or isinstance(value, bytes) else value.bytes
 
 
 def correlation_or_new() -> bytes:
     """Return the 16 bytes of the current correlation id, or those of a new one if there is none."""
-    value = _correlation.get()
+    # As _correlation_now(), whose call would take 15 byte codes more.
+    value: Any = _get_correlation()
+    if value is _OF_REQUEST:
+        value = get_request().correlation_id
     if value is None:
         return new_correlation_bytes()
-    return value if isinstance(value, bytes) else value.bytes
+    correlation_id: bytes = value if isinstance(value, bytes) else value.bytes
+    return correlation_id
+
+
+def _correlation_now() -> Union[bytes, uuid.UUID, None]:
+    """Return the current correlation id in the form in which it is stored."""
+    value = _get_correlation()
+    return get_request().correlation_id if isinstance(value, _OfRequest) else value
 
 
 def set_correlation_bytes(value: Optional[bytes]) -> None:
@@ -330,60 +368,58 @@ def set_correlation_bytes(value: Optional[bytes]) -> None:
     _correlation.set(value)
 
 
-def begin_request(request: Request, correlation_bytes: Optional[bytes]) -> None:
-    """Set every field for a request that is about to run here, and clear everything of earlier requests and calls.
-
-    Args:
-        request: its annotations are a dict that the program may change.
-    """
-    request_fields.set(request)
-    # None clears it: an id of the earlier request in this thread must not be passed on.
-    _correlation.set(correlation_bytes)
-    # Reading is several times cheaper than setting. One by one: a loop over the three takes twice as long.
-    if _get_assigned() is not None:
+def begin_request(request: Request) -> None:
+    """Set every field for a request that is about to run here, and clear everything of earlier requests and calls."""
+    _request.set(request)
+    # Reading is several times cheaper than setting, and there is rarely anything to clear: what methods set is in the context
+    # of their call.
+    if (_get_correlation() is not _OF_REQUEST or _get_assigned() is not None or get_response() is not None
+            or _get_received() is not None):
+        # An id of the earlier request in this thread must not be passed on.
+        _correlation.set(_OF_REQUEST)
         _assigned.set(None)
-    if get_response() is not None:
         _response.set(None)
-    if _get_received() is not None:
         _received.set(None)
 
 
 def running_call() -> Any:
     """Return the RunningCall of the request being served, None if there is none."""
-    return request_fields.get()[CALL]
+    return get_request().call
 
 
 def without_call() -> Context:
     """Return a copy of the context in which no request is being served: calls that are made there inherit no deadline."""
     context = copy_context()
     # The rest stays: the work may still ask for the client, and its calls carry the same correlation id.
-    context.run(_assign, CALL, None)
+    context.run(_assign, "call", None)
     return context
 
 
 def call_deadline() -> Optional[float]:
     """Return the monotonic time until which the client of the request being served waits, None if there is no limit."""
-    call = request_fields.get()[CALL]
+    call = get_request().call
     return None if call is None else call.deadline
 
 
 def call_trace() -> str:
     """Return the trace context that came with the request being served, empty if there is none."""
-    call = request_fields.get()[CALL]
+    call = get_request().call
     return "" if call is None else str(getattr(call, "traceparent", ""))
 
 
 def passes_nothing_on() -> bool:
     """Return whether calls that are made here get neither a deadline nor a trace context of a request being served."""
-    call = request_fields.get()[CALL]
+    call = get_request().call
     return call is None or call.deadline is None and not getattr(call, "traceparent", "")
 
 
-def _assign(index: int, value: Any) -> None:
-    # a new tuple: contexts that were copied before share the old one
-    request = list(request_fields.get())
-    request[index] = value
-    request_fields.set(tuple(request))
+def _assign(name: str, value: Any) -> None:
+    # a new object: contexts that were copied before share the old one
+    request, changed = get_request(), Request()
+    for each in _REQUEST_FIELDS:
+        setattr(changed, each, getattr(request, each))
+    setattr(changed, name, value)
+    _request.set(changed)
 
 
 def outgoing_annotations() -> Annotations:
@@ -401,7 +437,7 @@ set_received_response: Callable[[Annotations], object] = _received.set
 
 
 def _require_client(action: str) -> Any:
-    client = request_fields.get()[_CLIENT]
+    client = get_request().connection
     if client is None:
         # An error and no silence: a resource that is not tracked would never be closed.
         raise errors.PyroError("cannot %s a resource here: no client is being served in this thread or task" % action)

@@ -13,6 +13,7 @@ from ._auth.setup import server_gate
 from ._calls.async_methods import AsyncMethods
 from ._calls.dispatch import Dispatcher
 from ._calls.error_log import RepeatFilter
+from ._calls.plain_calls import PlainCalls
 from ._calls.streams import StreamTable
 from ._client.lease_keeper import LeaseKeeper
 from ._daemon.daemon_object import DaemonObject
@@ -103,9 +104,10 @@ class Daemon(Registrations):
         self._dispatcher = Dispatcher(self, self._objects, self._streams, dispatch_options(), None,
                                       RepeatFilter(time.monotonic), self._async_methods)
         self._dispatcher.gate = server_gate(users)
+        self._plain_calls = PlainCalls(self, self._dispatcher, Daemon.handleRequest.__get__(self))
         self._read_settings()
         callbacks = DaemonCallbacks(
-            handle_request=self._handle, build_refusal=self._dispatcher.build_refusal,
+            handle_request=self._handle, answer_plainly=self._plain_calls.answer, build_refusal=self._dispatcher.build_refusal,
             connection_ended=self._connection_ended, ends_without_user_code=self._ends_without_user_code,
             must_pause=self._oneway_calls.pause, tick=self._tick, finish=self._finish,
             in_async_loop=self._async_methods.is_running_here)
@@ -270,6 +272,7 @@ class Daemon(Registrations):
         self._dispatcher.set_options(dispatch_options(), self._oneway_calls.start if config.ONEWAY_THREADED else None)
         self._streams.set_limits(*stream_limits())
         self._oneway_calls.set_limits(*oneway_limits())
+        self._plain_calls.set_options(version)
         self._settings_version = version  # last: until then, other threads do not rely on the old values
 
     def _handle(self, connection: ServerConnection) -> None:

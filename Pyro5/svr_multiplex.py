@@ -1,7 +1,9 @@
 """Server type ``multiplex``: the loop itself runs the calls, one at a time."""
 from __future__ import annotations
 
+import selectors
 import threading
+import time
 import weakref
 from typing import Any
 
@@ -14,6 +16,8 @@ from ._server.connection import ServerConnection
 from ._server.loop import SocketServer
 from ._server.offering import is_offering
 from ._server.workers import WorkerPool
+from ._wire.reader import RECEIVE_BYTES
+from .socketutil import events_wanted, is_timeout
 
 
 class SocketServer_Multiplex(SocketServer):
@@ -80,6 +84,43 @@ class SocketServer_Multiplex(SocketServer):
             connection.is_postponed = True
             return self._park_behind_others(connection)
         self.callbacks.handle_request(connection)
+        return self._goes_on(connection)
+
+    def connection_ready(self, connection: ServerConnection, events: int) -> None:
+        # One that is not watched was handed over, or dropped, because of another event of the same select().
+        if not (connection.is_plain and connection.watched):
+            super().connection_ready(connection, events)
+            return
+        try:
+            self._answer_plain_call(connection)
+        except BaseException as x:
+            if self.end_failed(connection, x):
+                raise
+
+    def _answer_plain_call(self, connection: ServerConnection) -> None:
+        """Receive the next request of a plain connection, and answer it if it is a plain call."""
+        try:
+            data = connection.sock.recv(RECEIVE_BYTES)
+        except OSError as x:
+            if is_timeout(x) or events_wanted(x, selectors.EVENT_READ):
+                return
+            raise
+        if self.callbacks.answer_plainly(connection, data):
+            if connection.is_plain:
+                # This is all that is to be done before its next request. Most programs set no timeout.
+                if self._idle_deadlines.seconds > 0:
+                    self._idle_deadlines.start(connection, time.monotonic())
+                return
+        elif data:
+            connection.add_received(data)
+        else:
+            self.drop(connection)
+            return
+        if self._goes_on(connection):
+            self.serve_received(connection)
+
+    def _goes_on(self, connection: ServerConnection) -> bool:
+        """Return whether the loop goes on with a connection, after a call that was answered or has begun."""
         if connection.deferred is not None:
             connection.send_held()
             self.hand_over(connection)

@@ -25,6 +25,7 @@ from ._server.callbacks import DaemonCallbacks
 from ._server.connection import ServerConnection
 from ._server.loop import SocketServer
 from ._server.workers import WorkerPool
+from ._wire.reader import RECEIVE_BYTES
 from .socketutil import is_timeout
 
 log = logging.getLogger("Pyro5.svr_threads")
@@ -214,9 +215,7 @@ class SocketServer_Threadpool(SocketServer):
             turn_ends = time.monotonic() + TURN_SECONDS
             while has_request or self._receive_request(connection):
                 has_request = False
-                # The tests come first: this loop runs for each call.
-                if not connection.is_plain and (connection.large_bytes or not connection.handshake_done) and (
-                        not self._may_handle(connection)):
+                if (connection.large_bytes or not connection.handshake_done) and not self._may_handle(connection):
                     break
                 self.callbacks.handle_request(connection)
                 connection.waiting_since = 0.0
@@ -309,12 +308,13 @@ class SocketServer_Threadpool(SocketServer):
 
     def _receive_request(self, connection: ServerConnection) -> bool:
         """Return whether a request was received: it is buffered already, or arrives within KEEP_SECONDS while no other
-        client waits for a worker.
+        client waits for a worker. Plain calls that arrive before it are answered.
         """
-        if not connection.is_plain:  # else nothing else has been received
-            if connection.fetch_message():
-                return True
-            connection.send_held()
+        if connection.is_plain and not self._answer_plain_calls(connection):
+            return False
+        if connection.fetch_message():
+            return True
+        connection.send_held()
         while self._pool.waiting.is_empty or connection.has_reserved_worker:
             try:
                 if not connection.receive(polls=True):
@@ -330,4 +330,24 @@ class SocketServer_Threadpool(SocketServer):
             if not connection.handshake_done or (self._pool.is_full and connection.large_bytes
                                                  and not connection.has_reserved_worker):
                 return False  # The loop enforces the timeout of handshakes, and that large requests leave workers for others.
+        return False
+
+    def _answer_plain_calls(self, connection: ServerConnection) -> bool:
+        """Answer plain calls that follow each other quickly. Return whether something else has been received, and stored."""
+        answer, waiting, receiver = self.callbacks.answer_plainly, self._pool.waiting, connection.receiver()
+        # This loop runs for each call.
+        while waiting.is_empty or connection.has_reserved_worker:
+            try:
+                data = receiver.recv(RECEIVE_BYTES)
+            except OSError as x:
+                if is_timeout(x) or isinstance(x, BlockingIOError):
+                    return False
+                raise
+            if not answer(connection, data):
+                connection.add_received(data)
+                if not data:
+                    connection.abandon()  # see _receive_request()
+                return len(data) > 0
+            if not connection.is_plain or self.stopping:
+                return False  # the loop does the rest
         return False

@@ -26,11 +26,10 @@ class Connection:
 
 
 def begin(**changes: Any) -> None:
-    fields = {"client": Connection(), "client_sock_addr": ("10.0.0.1", 5000), "seq": 7, "msg_flags": 64, "serializer_id": 3,
-              "annotations": {}, "call": None}
-    correlation_bytes = changes.pop("correlation_bytes", None)
-    fields.update(changes)
-    callcontext.begin_request(tuple(fields.values()), correlation_bytes)
+    request = callcontext.Request()
+    request.__dict__.update({"connection": Connection(), "peer_address": ("10.0.0.1", 5000), "seq": 7, "flags": 64,
+                             "serializer_id": 3, "annotations": {}, **changes})
+    callcontext.begin_request(request)
 
 
 class InFreshContext(unittest.TestCase):
@@ -55,7 +54,7 @@ class TakenAlong(InFreshContext):
         return found[0]
 
     def test_every_field_of_a_request(self) -> None:
-        begin(client=Connection(), annotations={"ABCD": b"x"}, correlation_bytes=CORRELATION.bytes)
+        begin(connection=Connection(), annotations={"ABCD": b"x"}, correlation_id=CORRELATION.bytes)
         current_context.response_annotations = {"RESP": b"r"}
         values = current_context.to_global()
         self.assertEqual(["annotations", "client", "client_sock_addr", "correlation_id", "msg_flags", "response_annotations",
@@ -86,7 +85,7 @@ class RequestFields(InFreshContext):
 
     def test_begin_request_sets_every_field(self) -> None:
         connection = Connection()
-        begin(client=connection, annotations={"ABCD": b"x"}, correlation_bytes=CORRELATION.bytes)
+        begin(connection=connection, annotations={"ABCD": b"x"}, correlation_id=CORRELATION.bytes)
         self.assertIs(connection, current_context.client)
         self.assertEqual(("10.0.0.1", 5000), current_context.client_sock_addr)
         self.assertEqual((7, 64, 3), (current_context.seq, current_context.msg_flags, current_context.serializer_id))
@@ -94,7 +93,7 @@ class RequestFields(InFreshContext):
         self.assertEqual(CORRELATION, current_context.correlation_id)
 
     def test_begin_request_forgets_the_request_before(self) -> None:
-        begin(annotations={"ABCD": b"x"}, correlation_bytes=CORRELATION.bytes)
+        begin(annotations={"ABCD": b"x"}, correlation_id=CORRELATION.bytes)
         current_context.annotations = {"OUTG": b"1"}
         current_context.response_annotations = {"RESP": b"2"}
         callcontext.set_received_response({"NEST": b"3"})
@@ -109,13 +108,13 @@ class RequestFields(InFreshContext):
         connection = Connection()
         reference = weakref.ref(connection)
         contextvars.copy_context().run(begin, client=connection, annotations={"ABCD": b"x"},
-                                       correlation_bytes=CORRELATION.bytes)
+                                       correlation_id=CORRELATION.bytes)
         del connection
         self.assertIsNone(reference())
         self.test_nothing_is_known_outside_of_a_request()
 
     def test_repr_names_client_and_correlation_id(self) -> None:
-        begin(correlation_bytes=CORRELATION.bytes)
+        begin(correlation_id=CORRELATION.bytes)
         self.assertIn("10.0.0.1", repr(current_context))
         self.assertIn(str(CORRELATION), repr(current_context))
 
@@ -129,7 +128,7 @@ class Correlation(InFreshContext):
         self.assertIsNone(callcontext.correlation_bytes())
         current_context.correlation_id = CORRELATION
         self.assertEqual(CORRELATION.bytes, callcontext.correlation_bytes())
-        begin(correlation_bytes=CORRELATION.bytes)
+        begin(correlation_id=CORRELATION.bytes)
         self.assertEqual(CORRELATION.bytes, callcontext.correlation_bytes())
         self.assertEqual(CORRELATION, current_context.correlation_id)
         self.assertEqual(CORRELATION.bytes, callcontext.correlation_bytes())
@@ -241,7 +240,7 @@ class ResponseAnnotations(InFreshContext):
 class TrackedResources(InFreshContext):
     def test_track_and_untrack(self) -> None:
         connection, resource = Connection(), Resource()
-        begin(client=connection)
+        begin(connection=connection)
         current_context.track_resource(resource)
         self.assertIn(resource, connection.tracked_resources)
         current_context.untrack_resource(resource)
@@ -292,7 +291,7 @@ class Isolation(InFreshContext):
 
     def test_copied_context_keeps_its_values_when_the_request_ends(self) -> None:
         def request() -> contextvars.Context:
-            begin(correlation_bytes=CORRELATION.bytes)
+            begin(correlation_id=CORRELATION.bytes)
             return contextvars.copy_context()
 
         copied = contextvars.copy_context().run(request)

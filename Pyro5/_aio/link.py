@@ -16,7 +16,7 @@ from .._client.retry import Retry, RetryBudget
 from .._messages import limits, replies, requests
 from .._values.uri import URI
 from .._wire import features
-from ..callcontext import CALL, request_fields
+from ..callcontext import get_request
 from ..client import WIRE_TAG
 from ..configure import global_version
 from ..protocol import FLAGS_ITEMSTREAMRESULT, FLAGS_ONEWAY, ReceivingMessage, SendingMessage
@@ -50,7 +50,7 @@ class Link(Connections):
         # In the order of probability: most proxies have no retries, and most calls are not made while a request is
         # served.
         return self.retry is None and not self.max_retries and (
-            request_fields.get()[CALL] is None or callcontext.passes_nothing_on())
+            get_request().call is None or callcontext.passes_nothing_on())
 
     def deadline(self, timeout: Optional[float]) -> Optional[float]:
         """Return the monotonic time by which a call with this timeout of its own has to end, all attempts included."""

@@ -14,7 +14,6 @@ from .._calls.interception import call_of, is_known, with_arguments
 from .._calls.reply_encoding import correlation_of
 from .._calls.running_calls import RunningCall
 from .._messages import requests
-from .._messages.replies import ReplyTo
 from .._messages.requests import Call
 from .._objects.objects import PublishedObject
 from .._observe.interceptors import of_asyncio_daemons, run_async
@@ -70,11 +69,10 @@ class LoopDispatcher(Dispatcher):
     def _is_in_loop(self) -> bool:
         return threading.get_ident() == self._loop_thread
 
-    def _plain_reply(self, call: RunningCall, serializer: SerializerBase, value: Any) -> SendingMessage:
+    def _reply(self, call: RunningCall, serializer: SerializerBase, value: Any) -> SendingMessage:
         if own_annotations.get() is None:
-            return super()._plain_reply(call, serializer, value)
-        to = ReplyTo(call.seq, serializer, call.correlation_id, self._annotations(), self._wire)
-        return self._value_reply(call.connection, to, value, call, call.flags)
+            return super()._reply(call, serializer, value)
+        return self.any_reply(call, serializer, value, None, self._annotations())
 
     def _own_annotations(self) -> Dict[str, Any]:
         own = own_annotations.get()
@@ -90,7 +88,7 @@ class LoopDispatcher(Dispatcher):
             validate: that function.
         """
         correlation_id = correlation_of(message)
-        if self._options.log_wire:
+        if self.options.log_wire:
             protocol.log_wiredata(log, "received from %s" % (connection.peer_address,), message)
         serializer = None
         try:
@@ -155,7 +153,7 @@ class LoopDispatcher(Dispatcher):
             try:
                 value = value.result(outcome, error)
             except Exception as x:
-                self._call_error_handler(connection, value.method, value.args, value.kwargs, x)
+                self.call_error_handler(connection, value.method, value.args, value.kwargs, x)
                 raise
             finally:
                 error = None  # its traceback refers to this frame
@@ -190,7 +188,7 @@ class LoopDispatcher(Dispatcher):
         else:
             super()._run_prepared_oneway(connection, call, message, run)
 
-    def _call_error_handler(self, connection: Any, method: Callable[..., Any], args: Any, kwargs: Mapping[str, Any],
+    def call_error_handler(self, connection: Any, method: Callable[..., Any], args: Any, kwargs: Mapping[str, Any],
                             error: Exception) -> None:
         if not isinstance(method, (InWorker, Intercepted)):  # else it was called in the thread of the method
-            super()._call_error_handler(connection, method, args, kwargs, error)
+            super().call_error_handler(connection, method, args, kwargs, error)

@@ -50,7 +50,7 @@ class CallAccounts(HandshakeReplies):
 
     interceptors: Tuple[Callable[..., Any], ...] = ()
     own_interceptors: Tuple[Callable[..., Any], ...] = ()
-    _may_run_at_once = _runs_at_once = True  # ordinary methods are called where the request is parsed, without interceptors
+    _may_run_at_once = runs_at_once = True  # ordinary methods are called where the request is parsed, without interceptors
     common_interceptors = of_daemons
 
     def __init__(self, daemon: Any, options: DispatchOptions, objects: ObjectTable, repeat_filter: RepeatFilter) -> None:
@@ -72,7 +72,7 @@ class CallAccounts(HandshakeReplies):
     def refresh_interceptors(self) -> None:
         """Use other interceptors from now on."""
         self.interceptors = (*self.common_interceptors.installed, *self.own_interceptors)
-        self._runs_at_once = self._may_run_at_once and not self.interceptors
+        self.runs_at_once = self._may_run_at_once and not self.interceptors
 
     def _count_refusal(self, reason: str) -> None:
         if self.running.statistics is not None:
@@ -98,6 +98,6 @@ class CallAccounts(HandshakeReplies):
 
     def _is_callback(self, call: Call) -> bool:
         try:
-            return call.method in self._objects.get(call.object_id).members.callbacks
+            return call.method in self.objects.get(call.object_id).members.callbacks
         except errors.DaemonError:
             return False

@@ -11,7 +11,7 @@ import inspect
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextvars import copy_context
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, Dict, Optional, Union
 
 from .. import LazyModule, callcontext, constants, errors, protocol
 from .._messages import handshake, replies, requests
@@ -22,7 +22,6 @@ from .._objects.members import exposed_method, get_exposed_attribute, set_expose
 from .._objects.objects import ObjectTable, PublishedObject
 from .._observe.statistics import BATCH
 from .._values import unsendable
-from .._values.large_buffers import contain_none
 from ..callcontext import get_response
 from ..protocol import FLAGS_BATCH, FLAGS_ONEWAY, MSG_INVOKE, ReceivingMessage, SendingMessage, small_reply
 from ..serializers import SerializerBase
@@ -44,10 +43,6 @@ log = logging.getLogger("Pyro5.server.dispatch")
 # A result of one of these types is certainly no iterator. This lookup saves 0.2 us per call compared with
 # isinstance(..., Iterator), which asks the abstract class.
 _NON_ITERATOR_TYPES = frozenset((type(None), bool, int, float, str, bytes, list, tuple, dict, set))
-_NUMBERS = frozenset((type(None), bool, int, float))
-_CONTAINERS = frozenset((list, tuple, dict))
-_TEXTS = frozenset((str, bytes))
-SHORT_TEXT = 1000  # characters or bytes: less than what is sent beside the payload. The length of the payload counts as well
 
 
 class Dispatcher(CallAccounts):
@@ -93,7 +88,7 @@ class Dispatcher(CallAccounts):
         step = self._invoke if message.type == MSG_INVOKE and connection.handshake_done else self._answer_other
         # Each request runs in a copy of the context: variables that it sets do not reach the next request of this
         # thread.
-        if not self._options.log_wire:
+        if not self.options.log_wire:
             return copy_context().run(step, connection, message)
         protocol.log_wiredata(log, "received from %s" % (connection.peer_address,), message)
         return self._logged(connection, copy_context().run(step, connection, message))
@@ -108,54 +103,64 @@ class Dispatcher(CallAccounts):
         return self._reject_unexpected(connection, message, correlation_id)
 
     def _logged(self, connection: Any, reply: Optional[SendingMessage]) -> Optional[SendingMessage]:
-        if self._options.log_wire and reply is not None:
+        if self.options.log_wire and reply is not None:
             protocol.log_wiredata(log, "sending to %s" % (connection.peer_address,), reply)
         return reply
 
     # ------------------------------------------------------------ calls
 
     def _invoke(self, connection: Any, message: ReceivingMessage) -> Optional[SendingMessage]:
-        flags = message.flags
-        if flags & FLAGS_BATCH:
+        if message.flags & FLAGS_BATCH:
             return self._answer_batch(connection, message)
         call = None  # for the log, if decoding the request fails
         running = self.running.begin(connection, message)
         try:
-            serializer = self._serializers[message.serializer_id, connection.features]
-            call = object_id, method, args, kwargs = self._decoder.parse(message, serializer)
-            running.method = method
-            running.object_id = object_id  # before the look at `holders`, see ExclusiveUse.acquire
-            if running.reason:
-                running.check()  # it is late, or was cancelled on its way: it is not started
-            if self.exclusive.holders:
-                self.exclusive.check(object_id, connection, running.correlation_id)
-            published = self._objects.by_id[object_id]
-            if self.gate is not None or published.members.roles:
-                permissions.check_call(self.gate, connection, published, call)
-            if flags & FLAGS_ONEWAY:
-                self._run_oneway_call(connection, published, call, message)
-                return None
-            if self._runs_at_once and method in published.direct:
-                # An ordinary method. In a function of its own, this would take 20 byte codes more.
-                instance = published.fixed_instance
-                function = getattr(published.instance_for(connection) if instance is None else instance, method)
-                try:
-                    value = function(*args, **kwargs)
-                except Exception as x:
-                    self._call_error_handler(connection, function, args, kwargs, x)
-                    raise
-            else:
-                value = self._start(connection, published, call)
-            if type(value) in _NON_ITERATOR_TYPES:
-                return self._plain_reply(running, serializer, value)
-            return self._special_reply(connection, message, call, serializer, running, value)
+            serializer = self.serializers[message.serializer_id, connection.features]
+            call = self._decoder.parse(message, serializer)
+            return self.answer_call(connection, message, call, serializer, running)
         except Exception as x:  # user code, and any error that malformed data causes
-            return self._error_reply(connection, message, running.correlation_id, call, x)
+            return self.error_reply(connection, message, running.correlation_id, call, x)
         finally:
             if not running.runs_elsewhere:
                 self.running.end(running)
 
-    def _error_reply(self, connection: Any, message: ReceivingMessage, correlation_id: bytes, call: Optional[Call],
+    def answer_call(self, connection: Any, message: ReceivingMessage, call: Call, serializer: SerializerBase,
+                    running: RunningCall) -> Optional[SendingMessage]:
+        """Return the reply to a decoded call; None if it is sent later, or not at all.
+
+        Raises:
+            Exception: the error to send.
+        """
+        object_id, method, args, kwargs = call
+        running.method = method
+        running.object_id = object_id  # before the look at `holders`, see ExclusiveUse.acquire
+        if running.reason:
+            running.check()  # it is late, or was cancelled on its way: it is not started
+        if self.exclusive.holders:
+            self.exclusive.check(object_id, connection, running.correlation_id)
+        published = self.objects.by_id[object_id]
+        if self.gate is not None or published.members.roles:
+            permissions.check_call(self.gate, connection, published, call)
+        if message.flags & FLAGS_ONEWAY:
+            self._run_oneway_call(connection, published, call, message)
+            return None
+        if self.runs_at_once and method in published.direct:
+            # An ordinary method. In a function of its own, this would take 20 byte codes more.
+            instance = published.fixed_instance
+            function = getattr(published.instance_for(connection) if instance is None else instance, method)
+            try:
+                value = function(*args, **kwargs)
+            except Exception as x:
+                self.call_error_handler(connection, function, args, kwargs, x)
+                raise
+        else:
+            value = self._start(connection, published, call)
+            if type(value) is Deferred:
+                self._defer(connection, message, call, value, running, self._finish_call)
+                return None
+        return self._reply(running, serializer, value)
+
+    def error_reply(self, connection: Any, message: ReceivingMessage, correlation_id: bytes, call: Optional[Call],
                      error: Exception) -> Optional[SendingMessage]:
         """Return the reply to a request that failed, None if it was oneway. Without a call, decoding it has failed."""
         is_oneway = message.flags & protocol.FLAGS_ONEWAY
@@ -167,36 +172,26 @@ class Dispatcher(CallAccounts):
         return None if is_oneway else self._exception_reply(connection, message, correlation_id, error,
                                                             ["StopIteration\n"] if is_end else None)
 
-    def _plain_reply(self, call: RunningCall, serializer: SerializerBase, value: Any) -> SendingMessage:
-        """Return the reply with a result that is no iterator.
-
-        Raises:
-            Exception: the error to send if the result cannot be sent, see `replies.unsent_result`.
-        """
+    def _reply(self, call: RunningCall, serializer: SerializerBase, value: Any) -> SendingMessage:
+        """Return the reply with a result. Raises the error to send if that fails, see `replies.unsent_result`."""
         # As _annotations(), whose calls would take 20 byte codes more.
-        from_method, own, kind = get_response(), self._daemon.annotations(), type(value)
-        # What most replies are. Nothing else has to be asked about them: saves 70 byte codes.
-        if not (from_method or own) and (kind in _NUMBERS or kind in _TEXTS and len(value) <= SHORT_TEXT
-                                         or kind in _CONTAINERS and contain_none((value,))):
-            try:
-                payload = serializer.dumps(value)
-                if len(payload) <= self._small_size:
-                    return small_reply(call.seq, serializer.serializer_id, payload, call.correlation_id)
-                to = ReplyTo(call.seq, serializer, call.correlation_id, {}, self._wire)
-                return replies.payload_reply(to, 0, payload, {})
-            except Exception as x:  # raised by the serializer, or by a converter of the program
-                raise replies.unsent_result(x, value, serializer, "%s.%s" % (call.object_id, call.method)) from x
-        to = ReplyTo(call.seq, serializer, call.correlation_id, joined(from_method, own), self._wire)
-        return self._value_reply(call.connection, to, value, call, call.flags)
+        from_method, own = get_response(), self._daemon.annotations()
+        payload = None if from_method or own else self.plain_payload(call, serializer, value)
+        if payload is not None and len(payload) <= self.small_size:
+            return small_reply(call.seq, serializer.serializer_id, payload, call.correlation_id)
+        return self.any_reply(call, serializer, value, payload, joined(from_method, own))
 
-    def _special_reply(self, connection: Any, message: ReceivingMessage, call: Call, serializer: SerializerBase,
-                       running: RunningCall, value: Any) -> Optional[SendingMessage]:
-        """Return the reply with a result that may be an iterator; None if the method runs elsewhere."""
-        if type(value) is Deferred:
-            self._defer(connection, message, call, value, running, self._finish_call)
-            return None
-        to = ReplyTo(running.seq, serializer, running.correlation_id, self._annotations(), self._wire)
-        return self._value_reply(connection, to, value, call, message.flags)
+    def any_reply(self, call: RunningCall, serializer: SerializerBase, value: Any, payload: Optional[bytes],
+                  annotations: Dict[str, Any]) -> SendingMessage:
+        """Return the reply with a result of any kind.
+
+        Args:
+            payload: what plain_payload() has returned for it.
+        """
+        to = ReplyTo(call.seq, serializer, call.correlation_id, annotations, self._wire)
+        if payload is not None:
+            return replies.payload_reply(to, 0, payload, {})
+        return self._value_reply(call.connection, to, value, call, call.flags)
 
     def _start(self, connection: Any, published: PublishedObject, call: Call) -> Any:
         """Call any method, and return its result, or the `Deferred` of one that runs elsewhere."""
@@ -230,7 +225,7 @@ class Dispatcher(CallAccounts):
             is_detached = deferred.method.is_detached  # type: ignore[attr-defined]
         else:
             is_detached = (is_single and not running.is_oneway and getattr(connection, "may_detach", False)
-                           and call.method in self._objects.get(call.object_id).members.concurrent)
+                           and call.method in self.objects.get(call.object_id).members.concurrent)
         if call.object_id == constants.DAEMON_NAME:
             connection.item_request = item_request(message)
         keeps_connection = not (is_parallel or is_detached)
@@ -252,13 +247,9 @@ class Dispatcher(CallAccounts):
             value = self._result_of(done, value, error)
             if not done.running.is_oneway:
                 serializer = self._serializer_for(message, connection.features)
-                if type(value) in _NON_ITERATOR_TYPES:
-                    reply = self._plain_reply(done.running, serializer, value)
-                else:
-                    to = ReplyTo(message.seq, serializer, done.running.correlation_id, self._annotations(), self._wire)
-                    reply = self._value_reply(connection, to, value, call, message.flags)
+                reply = self._reply(done.running, serializer, value)
         except Exception as x:
-            reply = self._error_reply(connection, message, done.running.correlation_id, call, x)
+            reply = self.error_reply(connection, message, done.running.correlation_id, call, x)
         finally:
             error = None  # its traceback refers to this frame
             self.running.end(done.running)
@@ -270,7 +261,7 @@ class Dispatcher(CallAccounts):
             return deferred.result(value, error)
         except Exception as x:
             if not runs_in_worker(deferred):  # else it was called in the thread of the method
-                self._call_error_handler(done.connection, deferred.method, deferred.args, deferred.kwargs, x)
+                self.call_error_handler(done.connection, deferred.method, deferred.args, deferred.kwargs, x)
             raise
         finally:
             error = None
@@ -294,13 +285,13 @@ class Dispatcher(CallAccounts):
         return (isinstance(error, (errors.SecurityError, errors.SerializeError))
                 and not isinstance(error, (errors.RemoteError, unsendable.Unsendable, permissions.Refused))
                 and not connection.keep_open
-                and (message.serializer_id, connection.features) in self._serializers)  # else nothing of it was decoded
+                and (message.serializer_id, connection.features) in self.serializers)  # else nothing of it was decoded
 
     def _value_reply(self, connection: Any, to: ReplyTo, value: Any, call: Union[Call, RunningCall],
                      flags: int) -> SendingMessage:
         if type(value) not in _NON_ITERATOR_TYPES and isinstance(value, (Iterator, AsyncIterator)):
             stream_id = None
-            if self._options.streaming:
+            if self.options.streaming:
                 items = value if isinstance(value, Iterator) else self._async_methods.items(value)
                 stream_id = self._streams.open(items, connection, (to.correlation_id, to.seq))
             return replies.stream_reply(to, stream_id)
@@ -336,16 +327,16 @@ class Dispatcher(CallAccounts):
         if call.object_id == constants.DAEMON_NAME or not is_known(published, call):
             return self._prepare(connection, published, call)
         return intercepted(self.interceptors, connection, call, functools.partial(self._prepare, connection, published),
-                           self._async_methods.start, functools.partial(self._call_error_handler, connection))
+                           self._async_methods.start, functools.partial(self.call_error_handler, connection))
 
     def _run_method(self, connection: Any, method: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         try:
             return method(*args, **kwargs)
         except Exception as x:
-            self._call_error_handler(connection, method, args, kwargs, x)
+            self.call_error_handler(connection, method, args, kwargs, x)
             raise
 
-    def _call_error_handler(self, connection: Any, method: Callable[..., Any], args: Any, kwargs: Any,
+    def call_error_handler(self, connection: Any, method: Callable[..., Any], args: Any, kwargs: Any,
                             error: Exception) -> None:
         try:
             self._daemon.methodcall_error_handler(self._daemon, connection, method, args, kwargs, error)
@@ -367,7 +358,7 @@ class Dispatcher(CallAccounts):
             running.stop_if_cancelled()
             running.object_id = call.object_id
             self.exclusive.check(call.object_id, connection, correlation_id)
-            published = self._objects.get(call.object_id)
+            published = self.objects.get(call.object_id)
             permissions.check_call(self.gate, connection, published, call, is_batch=True)
             batch = Batch(call, serializer, correlation_id, wants_results, self._wire.max_size, connection.buffers)
             batch.running = running
@@ -378,7 +369,7 @@ class Dispatcher(CallAccounts):
                                         functools.partial(self._add_batch_error, connection, batch))
         except Exception as x:  # any error that malformed data causes
             self.running.end(running)
-            return self._error_reply(connection, message, correlation_id, call, x)
+            return self.error_reply(connection, message, correlation_id, call, x)
         return self._continue_batch(connection, message, batch)
 
     def _continue_batch(self, connection: Any, message: ReceivingMessage, batch: Batch) -> Optional[SendingMessage]:
@@ -399,7 +390,7 @@ class Dispatcher(CallAccounts):
             to = ReplyTo(message.seq, batch.serializer, batch.correlation_id, self._annotations(), self._wire)
             return self._value_reply(connection, to, batch.results, batch.call, message.flags)
         except Exception as x:
-            return self._error_reply(connection, message, batch.correlation_id, batch.call, x)
+            return self.error_reply(connection, message, batch.correlation_id, batch.call, x)
         finally:
             if not running.runs_elsewhere:
                 self.running.end(running)  # also one that is suspended: its connection may end before it goes on
@@ -408,7 +399,7 @@ class Dispatcher(CallAccounts):
         """Handle the exception that ended a batch, and add it to the results."""
         if failed is not None:  # else _run_method has called the handler
             method, args, kwargs = failed
-            self._call_error_handler(connection, method, args, kwargs, error)
+            self.call_error_handler(connection, method, args, kwargs, error)
         self._note_error(batch.running, connection, batch.call, error)
         replies.set_remote_traceback(error, self._traceback(error))
         batch.results.values.append(replies.ExceptionWrapper(replies.sendable(error, batch.serializer)))

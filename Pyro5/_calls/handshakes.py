@@ -50,7 +50,7 @@ class HandshakeReplies(ReplyEncoding):
 
     def __init__(self, daemon: Any, options: DispatchOptions, objects: ObjectTable) -> None:
         super().__init__(daemon, options)
-        self._objects = objects
+        self.objects = objects
         self.find_custom_get_metadata: Callable[[], Optional[Callable[[str], Any]]] = lambda: None
         self.move: Callable[[Any, ReceivingMessage, Any, str], bool] = _has_one_process
         self.gate: Any = None
@@ -88,10 +88,13 @@ class HandshakeReplies(ReplyEncoding):
             connection.features = features.without_dialect(connection.features)
         # Without a gate, an annotation of this name belongs to the application.
         proof = None if self.gate is None else message.annotations.pop(handshake.AUTH_ANNOTATION, None)
-        callcontext.begin_request((connection, connection.peer_address, message.seq, message.flags, message.serializer_id,
-                                   dict(message.annotations), None), correlation_id)
+        request = callcontext.Request()
+        request.connection, request.peer_address = connection, connection.peer_address
+        request.seq, request.flags, request.serializer_id = message.seq, message.flags, message.serializer_id
+        request.annotations, request.correlation_id = dict(message.annotations), correlation_id
+        callcontext.begin_request(request)
         object_id, data = self._parse_connect_request(message, serializer)
-        if proof is None and object_id not in self._objects and self.move(connection, message, announced, object_id):
+        if proof is None and object_id not in self.objects and self.move(connection, message, announced, object_id):
             raise Moved
         # Set before validateHandshake is called, which may look at it.
         connection.objectId = object_id
@@ -109,7 +112,7 @@ class HandshakeReplies(ReplyEncoding):
     def _accept_handshake(self, connection: Any, message: ReceivingMessage, serializer: SerializerBase, response: Any,
                           correlation_id: bytes) -> SendingMessage:
         """Return the reply with what validateHandshake has returned, and mark the handshake as accepted."""
-        payload = accepting_payload(connection, self._objects, self.find_custom_get_metadata(), serializer, response)
+        payload = accepting_payload(connection, self.objects, self.find_custom_get_metadata(), serializer, response)
         annotations = self._annotations()
         if connection.features is not None:
             annotations = {**annotations, features.FEATURES_ANNOTATION: features.announcement(

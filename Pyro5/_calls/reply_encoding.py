@@ -8,6 +8,7 @@ from .. import callcontext, errors, serializers
 from .._messages import handshake, replies
 from .._messages.replies import ReplyTo
 from .._messages.requests import WireOptions
+from .._values.large_buffers import contain_none
 from .._wire import features
 from ..callcontext import get_response
 from ..protocol import COMPRESS_ABOVE_BYTES, JOIN_UP_TO_BYTES, ReceivingMessage, SendingMessage
@@ -18,6 +19,11 @@ from .refusals import HANDSHAKE, INVALID
 __all__ = ["DispatchOptions", "ReplyEncoding", "correlation_of", "joined"]
 
 log = logging.getLogger("Pyro5.server.dispatch")
+
+_NUMBERS = frozenset((type(None), bool, int, float))
+_CONTAINERS = frozenset((list, tuple, dict))
+_TEXTS = frozenset((str, bytes))
+SHORT_TEXT = 1000  # characters or bytes: less than what is sent beside the payload. The length of the payload counts as well
 
 
 class DispatchOptions(NamedTuple):
@@ -89,11 +95,11 @@ class ReplyEncoding:
         self._use_options(options)
 
     def _use_options(self, options: DispatchOptions) -> None:
-        self._options = options
+        self.options = options
         self._wire = max_size, compress = options.wire
         # The size of payloads that are sent as they are, in one piece with their header.
-        self._small_size = min(max_size or JOIN_UP_TO_BYTES, COMPRESS_ABOVE_BYTES if compress else JOIN_UP_TO_BYTES)
-        self._serializers = AcceptedSerializers(options.accepted_serializers)
+        self.small_size = min(max_size or JOIN_UP_TO_BYTES, COMPRESS_ABOVE_BYTES if compress else JOIN_UP_TO_BYTES)
+        self.serializers = AcceptedSerializers(options.accepted_serializers)
 
     def _serializer_for(self, message: ReceivingMessage, peer: Optional[FrozenSet[str]] = None) -> SerializerBase:
         """Return the serializer of a message, before any of its payload is decoded.
@@ -104,7 +110,21 @@ class ReplyEncoding:
         Raises:
             SerializeError: the serializer is unknown, not installed, or not accepted by this server.
         """
-        return self._serializers[message.serializer_id, peer]
+        return self.serializers[message.serializer_id, peer]
+
+    def plain_payload(self, call: Any, serializer: SerializerBase, value: Any) -> Optional[bytes]:
+        """Return the serialized result of a call, if it is a value of which nothing is sent beside the payload; otherwise
+        None. Raises the error to send if
+        it cannot be sent, see `replies.unsent_result`.
+        """
+        kind = type(value)
+        if not (kind in _NUMBERS or kind in _TEXTS and len(value) <= SHORT_TEXT
+                or kind in _CONTAINERS and contain_none((value,))):
+            return None
+        try:
+            return serializer.dumps(value)
+        except Exception as x:  # raised by the serializer, or by a converter of the program
+            raise replies.unsent_result(x, value, serializer, "%s.%s" % (call.object_id, call.method)) from x
 
     def _annotations(self) -> Dict[str, Any]:
         """Return the annotations of a reply: those that the method set, updated by those of the daemon."""
@@ -155,7 +175,7 @@ class ReplyEncoding:
             return serializers.get_serializer("marshal")
 
     def _traceback(self, error: BaseException) -> List[str]:
-        detailed = self._options.detailed_traceback
+        detailed = self.options.detailed_traceback
         tb = errors.without_own_frames(error.__traceback__)
         try:
             # The traceback of the other server is part of the text; without it, the client would see only the last

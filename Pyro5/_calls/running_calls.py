@@ -13,7 +13,7 @@ from collections import OrderedDict
 from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from .. import errors
-from ..callcontext import begin_request, new_correlation_bytes
+from ..callcontext import Request, begin_request, new_correlation_bytes
 from .._net.stream_sockets import peer_has_closed
 from .._net.wakeup import Wakeup
 from .._observe import trace_context
@@ -48,12 +48,10 @@ class CancelledEvent(threading.Event):
         return super().is_set() or self._call.is_cancelled()
 
 
-class RunningCall:
-    """One request that is being run. Made by `RunningCalls.begin`.
+class RunningCall(Request):
+    """One request that is being run, as `current_context` and the daemon see it. Made by `RunningCalls.begin`.
 
     Attributes:
-        connection: of the client.
-        seq, flags, correlation_id: of the request.
         object_id: of the called object, "" before the request is decoded.
         deadline: monotonic time until which the client waits, None if it did not say.
         reason: why it is cancelled, "" if it is not.
@@ -70,9 +68,6 @@ class RunningCall:
 
     # There is no constructor: class attributes are cheaper than assignments, and begin() assigns the rest, without a frame for
     # each request.
-    connection: Any
-    seq: int
-    flags: int
     correlation_id: bytes
     _calls: RunningCalls
     object_id = method = traceparent = ""
@@ -87,19 +82,35 @@ class RunningCall:
     _event: Optional[CancelledEvent] = None
 
     @property
+    def call(self) -> RunningCall:
+        """Itself."""
+        return self
+
+    @property
+    def peer_address(self) -> Any:
+        """The address of the client."""
+        return self.connection.peer_address
+
+    @property
+    def annotations(self) -> Dict[str, Any]:  # type: ignore[override]
+        """The annotations that came with the request, without those that are for the server."""
+        # Most requests have none, and most methods do not ask.
+        return self.__dict__.setdefault("_annotations", {})  # type: ignore[no-any-return]
+
+    @property
     def is_oneway(self) -> bool:
         """Whether the client does not wait for it, and may disconnect at any time."""
         return bool(self.flags & FLAGS_ONEWAY)
 
-    def read_annotations(self, message: ReceivingMessage) -> Dict[str, Any]:
-        """Return a copy of the annotations of a request, after removing those that are for the server."""
+    def read_annotations(self, message: ReceivingMessage) -> None:
+        """Store a copy of the annotations of a request, after removing those that are for the server."""
         # Only clients that have announced the feature send deadlines: annotations of other clients belong to the program.
         if self.connection.features:
             self.read_deadline(message)
             if features.TRACING in self.connection.features:
                 self.read_trace(message)
         # A copy: the program may change what it sees, and the message stays as it was received.
-        return dict(message.annotations)
+        self.__dict__["_annotations"] = dict(message.annotations)
 
     def read_deadline(self, message: ReceivingMessage) -> None:
         """Read the deadline that a request carries, and take it out of the annotations.
@@ -212,23 +223,33 @@ class RunningCalls:
 
         Its deadline is taken out of the annotations of the request.
         """
+        flags = message.flags
+        # not corr_bytes: reading that property takes as long as the rest of this line
+        call = self.begin_plain(connection, message.seq, flags, message.serializer_id, message.corr_id
+                                if flags & FLAGS_CORR_ID else new_correlation_bytes(),
+                                message.data_size + message.annotations_size + HEADER_SIZE)
+        if message.annotations:
+            call.read_annotations(message)
+        if self.statistics is not None and connection.waiting_since:
+            self.statistics.record_wait(max(0.0, time.monotonic() - connection.waiting_since))
+        if self.logs_stalls:
+            call.started, call.thread = call.started or now(), threading.get_ident()
+        return call
+
+    def begin_plain(self, connection: Any, seq: int, flags: int, serializer_id: int, correlation_id: bytes,
+                    size: int) -> RunningCall:
+        """Do what `begin` does for a request without annotations that has not waited; its size is in bytes."""
         call = RunningCall()
         call._calls = self
         call.connection = connection
-        seq = call.seq = message.seq
-        flags = call.flags = message.flags
-        # not corr_bytes: reading that property takes as long as the rest of this line
-        correlation_id = call.correlation_id = message.corr_id if flags & FLAGS_CORR_ID else new_correlation_bytes()
-        annotations = call.read_annotations(message) if message.annotations else {}
-        begin_request((connection, connection.peer_address, seq, flags, message.serializer_id, annotations, call),
-                      correlation_id)
+        call.seq = seq
+        call.flags = flags
+        call.serializer_id = serializer_id
+        call.correlation_id = correlation_id
+        begin_request(call)
         if self.statistics is not None:
             call.started = now()
-            connection.bytes_received += message.data_size + message.annotations_size + HEADER_SIZE
-            if connection.waiting_since:
-                self.statistics.record_wait(max(0.0, time.monotonic() - connection.waiting_since))
-        if self.logs_stalls:
-            call.started, call.thread = call.started or now(), threading.get_ident()
+            connection.bytes_received += size
         self._running.add(call)  # before the look at _early, see `cancel`
         if self._early:
             self.resume(call)

@@ -7,7 +7,7 @@ from typing import Any, Callable, Mapping, Optional, Sequence, Tuple
 from .. import callcontext, errors, serializers
 from .._messages import limits, out_of_band, replies, requests
 from .._wire import features
-from ..callcontext import CALL, request_fields
+from ..callcontext import get_request
 from ..configure import global_version
 from ..protocol import FLAGS_ONEWAY, ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
@@ -65,7 +65,7 @@ class Caller(Connector):
                 callcontext.correlation_bytes() if connection.features is None else callcontext.correlation_or_new())
             connection.call_id = correlation_id
             deadline, serializer = None, self.serializer
-            if self.timeout or current_options.get() is not None or request_fields.get()[CALL] is not None:
+            if self.timeout or current_options.get() is not None or get_request().call is not None:
                 deadline, serializer, annotations = self._apply_options(connection, seq, flags, annotations)
             serializer = serializer.for_dialect(connection.dialect)
             # The request and its reply have no flag but that of the correlation id. This takes a third fewer byte codes.

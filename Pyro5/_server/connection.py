@@ -47,8 +47,10 @@ class ServerConnection(DetachedCalls):
         buffers: how large buffers may be sent, see _messages.out_of_band.
         waiting_since: when its next request was noticed (monotonic seconds); 0 if a thread was there to read it at once.
         pending: the message that was received and is not handled yet, None if there is none.
-        is_plain: nothing has been received behind the last message, which is small and has no annotations; the client has
-            finished its handshake and waits for each reply; there is no TLS layer. False if not all of this is known.
+        is_plain: nothing has been received behind the last message, which is small and has no annotations; when it has been
+            answered, nothing is left to send or to do. The client has finished its handshake and waits for each reply; there
+            is no TLS layer. False if not all of this is known.
+        settings_version: of the settings that are applied to it.
         dropped: the loop has removed it.
         watched: the events that the loop waits for, 0 while a worker owns the connection.
         oneway_calls: the number of unfinished oneway calls of the client.
@@ -109,7 +111,7 @@ class ServerConnection(DetachedCalls):
             self._reader.max_size, self._reader.size_setting = handshake_size, "MAX_HANDSHAKE_SIZE"
             self._reader.free_annotations = HANDSHAKE_ANNOTATIONS_FACTOR * handshake_size
             self._reader.max_inflated, self._reader.inflated_ratio = HANDSHAKE_INFLATED, HANDSHAKE_INFLATED_RATIO
-        self._settings_version = global_version.number
+        self.settings_version = global_version.number
         self._parse_error: Optional[errors.ProtocolError] = None
         self.pending: Any = None
         self.suspended_batch: Any = None
@@ -151,11 +153,16 @@ class ServerConnection(DetachedCalls):
             # Before the handshake its own, smaller limits apply; finish_handshake() sets these.
             self._reader.max_size, self._reader.max_inflated = self._max_size, self._max_inflated
         self._incoming = None  # SPINNING may have changed
-        self._settings_version = version
+        self.settings_version = version
 
     def resume(self) -> None:
         """Continue with a paused connection. Can be called from any thread."""
         self.server.park(self)
+
+    @property
+    def stays_plain(self) -> bool:
+        """Whether nothing is left to send or to do since the last message, and the client still waits for each reply."""
+        return not (self.is_shared or self.outgoing or self.closing or self.oneway_full or self.deferred is not None)
 
     @property
     def ended(self) -> bool:
@@ -346,34 +353,27 @@ class ServerConnection(DetachedCalls):
         self._reader.refused, self.pending = self.pending, None
 
     def add_received(self, data: bytes) -> None:
-        """Add what another process has received from the client."""
+        """Add what has been received by others than `receive`."""
         self.is_plain = False
         self._reader.feed(data)
+
+    def receiver(self) -> Any:
+        """Return what a worker receives with: it uses busy polling before it blocks."""
+        if self._incoming is None:  # created by the first worker: connections that the loop serves never poll
+            self._incoming = self.sock if self._uses_python_timeout else busy_poll.receiver_for(self.sock)
+        return self._incoming
 
     def receive(self, polls: bool = False) -> bool:
         """Receive once. Return False if the client has closed its side.
 
         Args:
-            polls: use busy polling before blocking, for a worker.
+            polls: for a worker, see receiver().
 
         Raises:
             OSError: no data is available (see events_wanted and is_timeout), or the connection is lost.
         """
-        source = self._incoming if polls else self._source
-        if source is None:  # created by the first worker: connections that the loop serves never poll
-            source = self._incoming = self.sock if self._uses_python_timeout else busy_poll.receiver_for(self.sock)
-        if not self.is_plain or self.pending is not None:
-            self.is_plain = False
-            return self._reader.receive_from(source) > 0
-        # The next message is expected to be like the last one: parsing it here saves 60 byte codes.
-        data: bytes = source.recv(RECEIVE_BYTES)
-        if global_version.number != self._settings_version:
-            self._read_settings()  # a setting was changed while this thread waited for the message
-        message = self.pending = self._reader.single_message(data)
-        if message is not None:
-            return True
         self.is_plain = False
-        return len(data) > 0
+        return self._reader.receive_from(self.receiver() if polls else self._source) > 0
 
     @property
     def has_more(self) -> bool:
@@ -395,7 +395,7 @@ class ServerConnection(DetachedCalls):
             return True
         if self.is_plain:
             return False  # nothing was received since
-        if global_version.number != self._settings_version:
+        if global_version.number != self.settings_version:
             self._read_settings()
         if self._parse_error is None:
             try:

@@ -248,9 +248,9 @@ class SocketServer(Limited, SharedOutputLoop):
             elif connection.outgoing:  # back-pressure: while replies are unsent, no further request of this client is read
                 self._flush(connection)
             elif self._receive(connection):
-                (self._serve_all if connection.has_tls else self._serve_received)(connection)
+                (self._serve_all if connection.has_tls else self.serve_received)(connection)
         except BaseException as x:
-            if self._end_failed(connection, x):
+            if self.end_failed(connection, x):
                 raise
 
     def _attempt(self, step: Callable[[ServerConnection], None], connection: ServerConnection) -> None:
@@ -258,10 +258,10 @@ class SocketServer(Limited, SharedOutputLoop):
         try:
             step(connection)
         except BaseException as x:
-            if self._end_failed(connection, x):
+            if self.end_failed(connection, x):
                 raise
 
-    def _end_failed(self, connection: ServerConnection, error: BaseException) -> bool:
+    def end_failed(self, connection: ServerConnection, error: BaseException) -> bool:
         """End a connection after an error. Return whether the loop ends, too."""
         if isinstance(error, errors.ProtocolError):
             self._refuse(connection, error)
@@ -283,9 +283,9 @@ class SocketServer(Limited, SharedOutputLoop):
 
     def _serve_all(self, connection: ServerConnection) -> None:
         """Serve the received requests, including data inside the TLS layer, which the selector does not see."""
-        self._serve_received(connection)
+        self.serve_received(connection)
         while connection.has_tls and connection.watched == READ and connection.has_tls_bytes() and self._receive(connection):
-            self._serve_received(connection)
+            self.serve_received(connection)
 
     def _receive(self, connection: ServerConnection) -> bool:
         """Receive once. Return False if nothing was received, or the connection ended."""
@@ -306,7 +306,7 @@ class SocketServer(Limited, SharedOutputLoop):
         self.drop(connection)
         return False
 
-    def _serve_received(self, connection: ServerConnection) -> None:
+    def serve_received(self, connection: ServerConnection) -> None:
         """Serve the complete requests that have been received, in order, as long as the client accepts the replies."""
         while not (connection.closing or connection.outgoing or self.stopping and not connection.suspended_batch):
             # Decided here, where the next request is fetched: if a oneway call ends in this moment, the loop goes on, because
@@ -319,21 +319,13 @@ class SocketServer(Limited, SharedOutputLoop):
                 break
             if not self.serve(connection):
                 return
-            if not connection.is_plain or connection.oneway_full:
-                continue
-            # Nothing else has been received. Noticing here that nothing is to do before the next request saves 180 byte codes.
-            if (connection.watched != READ or connection.outgoing or connection.closing or self._buffered.total_bytes
-                    or connection in self._handshakes.started):
-                break
-            if self._idle_deadlines.seconds > 0:
-                self._idle_deadlines.start(connection, time.monotonic())
-            return
         self._await_next(connection)
 
     def _await_next(self, connection: ServerConnection) -> None:
         """Wait for the next step of a connection: sending the rest of its replies, further requests, or its end."""
         connection.send_held()
         if connection.outgoing:
+            connection.is_plain = False
             self._watch(connection, WRITE)
         elif connection.closing:
             self._end_after_refusal(connection)
@@ -341,7 +333,7 @@ class SocketServer(Limited, SharedOutputLoop):
         else:
             self._watch(connection, READ)
         self._start_timeout(connection)
-        if not connection.is_plain or connection.outgoing or self._buffered.total_bytes:
+        if not connection.is_plain or self._buffered.total_bytes:
             self._count_partial_messages(connection)
 
     def hand_over(self, connection: ServerConnection) -> None:

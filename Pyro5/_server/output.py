@@ -77,14 +77,7 @@ class WritingConnection(SocketConnection):
         """
         self.bytes_sent += message.size
         if not self.is_shared:
-            buffers = message.buffers
-            # Most replies are one buffer, with nothing stored before it: one send() call, without any copy.
-            if len(buffers) == 1 and not self.outgoing:
-                sent = self._write(buffers[0])
-                if sent < len(buffers[0]):
-                    self._store(buffers, sent)
-            else:
-                self._send_buffers(buffers)
+            self._send_buffers(message.buffers)
             return
         holds = not self.closing and self.has_next_request()
         with self._output_lock:
@@ -131,10 +124,10 @@ class WritingConnection(SocketConnection):
         sent = 0
         if not self.outgoing:  # else older output goes first
             # Several buffers in one system call: two calls would be two packets with TCP_NODELAY, and wake the client twice.
-            sent = self._write(buffers[0]) if len(buffers) == 1 else self._write_all_at_once(buffers)
-        self._store(buffers, sent)
+            sent = self.write(buffers[0]) if len(buffers) == 1 else self._write_all_at_once(buffers)
+        self.store(buffers, sent)
 
-    def _store(self, buffers: List[Buffer], sent: int) -> None:
+    def store(self, buffers: List[Buffer], sent: int) -> None:
         """Store what is left to send after the first `sent` bytes."""
         # Views: what remains of a large reply is not copied after every partial send.
         self.outgoing.extend([memoryview(_lasting(buffer)) for buffer in _remainder(buffers, sent)])
@@ -162,7 +155,7 @@ class WritingConnection(SocketConnection):
                     break
                 first = outgoing[0]
                 # The slice of a view copies nothing.
-                sent = self._write(first[:FLUSH_STEP_BYTES])  # after a partial failure, TLS needs the same bytes again
+                sent = self.write(first[:FLUSH_STEP_BYTES])  # after a partial failure, TLS needs the same bytes again
                 if sent == len(first):
                     outgoing.popleft()
                 elif sent:
@@ -184,7 +177,8 @@ class WritingConnection(SocketConnection):
             log.debug("connection with %s lost: %s", self.peer_address, x)
             self.abandon()
 
-    def _write(self, data: Buffer) -> int:
+    def write(self, data: Buffer) -> int:
+        """Send what the network accepts at once; return its size in bytes. Raises OSError if the connection is lost."""
         try:
             return self.sock.send(data, self._send_flags)
         except OSError as x:

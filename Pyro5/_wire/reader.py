@@ -158,22 +158,6 @@ class MessageReader:
         self._filled += count
         target.release()  # the buffer cannot grow while there are views of it
 
-    def single_message(self, data: bytes) -> Optional[ReceivingMessage]:
-        """Return the message if the received data is exactly one, and nothing but its header has to be decoded. Otherwise
-        store the data for next_message(), and return None. Must not be called while mid_message is true.
-        """
-        size = len(data) - HEADER_SIZE
-        try:
-            message = ReceivingMessage(data) if size >= 0 else None
-        except errors.ProtocolError:
-            message = None  # next_message() raises it again
-        if (message is not None and message.data_size == size and (size <= self.max_size or not self.max_size)
-                and not (message.annotations_size or message.flags & FLAGS_COMPRESSED)):
-            message.data = data[HEADER_SIZE:]
-            return message
-        self._rest = data
-        return None
-
     def next_message(self) -> Optional[ReceivingMessage]:
         """Remove the next complete message and return it, None if there is none yet.
 

@@ -91,7 +91,7 @@ class Reading(ConnectionTestCase):
         self.assertFalse(self.connection.has_more)
 
     def test_plain_messages(self) -> None:
-        """After a plain message the next one is parsed when it is received; all others come out as they would otherwise."""
+        """Whether a client sends one small message after the other; all come out in order in any case."""
         plain = message(b"one").data
         for kind, data, payloads in (("plain", plain, [b"one"]), ("two", 2 * plain, [b"one", b"one"]),
                                      ("large", message(bytes(70000)).data, [bytes(70000)]),
@@ -136,7 +136,7 @@ class Reading(ConnectionTestCase):
         connection = ServerConnection(self.connection.sock, self.server, 0, handshake_done=True, keep_open=True)
         self.received(connection, self.peer, message(b"one").data)
         self.server.current_limits = lambda: mock.Mock(message_bytes=2, inflated_bytes=0)
-        connection._settings_version -= 1
+        connection.settings_version -= 1
         self.peer.sendall(message(b"one").data)
         self.assertTrue(connection.receive())
         with self.assertRaises(errors.MessageTooLargeError):

@@ -152,30 +152,6 @@ class Reading(unittest.TestCase):
         self.assertEqual(1, len(list(feeder.messages())))
         self.assertTrue(feeder.reader.mid_message)
 
-    def test_a_single_message(self) -> None:
-        """It is parsed in one step if that is possible; otherwise next_message() finds what it would have found anyway."""
-        one, large = message(b"one"), message(bytes(101))
-        reader = MessageReader(100)
-        found = reader.single_message(one)
-        self.assertEqual(b"one", found and found.data)
-        self.assertFalse(reader.mid_message)
-        for data in (one + one, one[:39], one[:-1], one[:2], b"", b"GET / HTTP/1.0\r\n" + bytes(50), large, large + one,
-                     message(b"x", annotations={"ABCD": b"1"}), message(bytes(2000), compress=True)):
-            readers = MessageReader(100), MessageReader(100)
-            self.assertIsNone(readers[0].single_message(data))
-            readers[1].feed(data)
-            self.assertEqual(*(self.outcomes(reader) for reader in readers))
-        self.assertIsNotNone(MessageReader(0).single_message(large))
-
-    @staticmethod
-    def outcomes(reader: MessageReader) -> List[Any]:
-        found: List[Any] = []
-        try:
-            found.extend((each.data, dict(each.annotations)) for each in iter(reader.next_message, None))
-        except errors.ProtocolError as x:
-            found.append(str(x))
-        return [*found, reader.mid_message, reader.position]
-
     def test_methods_called_in_the_wrong_state(self) -> None:
         feeder = Feeder()
         for use in (lambda: feeder.reader.received(1), feeder.reader.get_buffer):

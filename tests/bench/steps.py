@@ -19,7 +19,6 @@ from Pyro5._client.pool import OPEN_FIRST
 from Pyro5._messages import requests
 from Pyro5._server.connection import ServerConnection
 from Pyro5._wire.reader import MessageReader
-from Pyro5.protocol import small_reply
 
 from .programs.workload import SUM, SUMMANDS, add
 
@@ -116,16 +115,11 @@ def measure(serializer_name: str, seconds: float) -> List[Step]:
         server_side = InMemory()
         connection = ServerConnection(server_side, None, WIRE.max_size)  # type: ignore[arg-type]
         connection.handshake_done = True
-        server_side.incoming = request
-
-        def serve() -> None:
-            connection.receive()
-            connection.fetch_message()
-            daemon.handleRequest(connection)
-        serve()
-        reply = server_side.sent
-        steps = client_steps(uri, serializer_name, reply, seconds) + server_steps(daemon, serializer, request, reply, seconds)
-        return with_the_rest(steps, "server", shortest(serve, seconds))
+        answer = daemon._plain_calls.answer
+        if not answer(connection, request):
+            raise ValueError("the request is no plain call")
+        steps = client_steps(uri, serializer_name, server_side.sent, seconds) + server_steps(serializer, request, seconds)
+        return with_the_rest(steps, "server", shortest(lambda: answer(connection, request), seconds))
 
 
 def client_steps(uri: Any, serializer_name: str, reply: bytes, seconds: float) -> List[Step]:
@@ -155,16 +149,12 @@ def client_steps(uri: Any, serializer_name: str, reply: bytes, seconds: float) -
     return with_the_rest(steps, "client", call)
 
 
-def server_steps(daemon: Any, serializer: Any, request: bytes, reply: bytes, seconds: float) -> List[Step]:
-    message = read(request)
+def server_steps(serializer: Any, request: bytes, seconds: float) -> List[Step]:
+    payload = read(request).data
     adder = Adder()
-    payload = serializer.dumps(SUM)
-    return [Step("server", "taking the request apart", shortest(lambda: read(request), seconds)),
-            Step("server", "bytes to the call", shortest(lambda: serializer.loadsCall(message.data), seconds)),
+    return [Step("server", "bytes to the call", shortest(lambda: serializer.loadsCall(payload), seconds)),
             Step("server", "the method itself", shortest(lambda: adder.add(*SUMMANDS), seconds)),
-            Step("server", "result to bytes", shortest(lambda: serializer.dumps(SUM), seconds)),
-            Step("server", "building the reply",
-                 shortest(lambda: small_reply(7, serializer.serializer_id, payload, CORRELATION), seconds))]
+            Step("server", "result to bytes", shortest(lambda: serializer.dumps(SUM), seconds))]
 
 
 def read(data: bytes) -> Any:
@@ -176,7 +166,7 @@ def read(data: bytes) -> Any:
 def with_the_rest(steps: List[Step], side: str, total: float) -> List[Step]:
     """Add a step for what the others leave of the whole."""
     known = sum(step.micros for step in steps if step.side == side)
-    what = {"client": "finding the method, checks, context", "server": "context, finding the object, checks"}[side]
+    what = {"client": "finding the method, checks, context", "server": "headers, context, finding the object, checks"}[side]
     return [*steps, Step(side, what, max(0.0, total - known))]
 
 
