@@ -63,7 +63,7 @@ MODULES = """
     _calls.running_calls _calls.deferred _calls.streams _calls.item_requests _calls.async_loop
     _calls.async_streams _calls.async_methods
     _calls.interception _calls.exclusive _calls.batches _calls.batch_pieces _calls.reply_encoding _calls.handshakes
-    _calls.call_accounts _calls.dispatch
+    _calls.call_accounts _calls.dispatch _calls.plain_calls
     _server _server.output _server.detached _server.connection _server.offering _server.callbacks _server.timeouts
     _server.address_queue _server.quotas _server.job_queue _server.workers _server.oneway
     _server.listener _server.housekeeping _server.fair_order _server.attached _server.eventloop _server.reply_flusher
@@ -185,7 +185,7 @@ LATE_IMPORTS = {
 
 # These turn bytes into meaning and meaning into bytes. They must run anywhere: in a thread, a task, a test without a network.
 PURE = ("protocol", "_net.polling_policy", "_wire.reader", "_messages.blob", "_messages.requests",
-        "_messages.replies", "_messages.handshake", "_calls.handshakes", "_calls.dispatch",
+        "_messages.replies", "_messages.handshake", "_calls.handshakes", "_calls.dispatch", "_calls.plain_calls",
         "_naming.storage.etcd.messages", "_naming.storage.etcd.records")
 IMPURE_IMPORTS = {"socket", "ssl", "select", "selectors", "threading", "asyncio", "time"}
 

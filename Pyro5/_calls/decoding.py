@@ -45,9 +45,9 @@ class RequestDecoder:
                 return requests.checked_call(object_id, method, args, kwargs)  # an attribute, a batch, or an error
             return requests.parse_invoke_request(message, serializer)
         except CallMismatch as x:
-            raise self._named(x) from None
+            raise self.named(x) from None
 
-    def _named(self, error: CallMismatch) -> TypeError:
+    def named(self, error: CallMismatch) -> TypeError:
         """Return the error about an argument with the names of the class, the method and the parameter."""
         try:
             published = self._objects.get(error.object_id)

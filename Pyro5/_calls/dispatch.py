@@ -63,7 +63,7 @@ class Dispatcher(CallAccounts):
         self._streams = streams
         self._async_methods = async_methods
         self.exclusive = ExclusiveUse(self.running)
-        self._decoder = RequestDecoder(objects)
+        self.decoder = RequestDecoder(objects)
         LazyModule.load_all()  # while it is possible: a server may run out of file descriptors
         self.set_options(options, run_oneway)
 
@@ -116,7 +116,7 @@ class Dispatcher(CallAccounts):
         running = self.running.begin(connection, message)
         try:
             serializer = self.serializers[message.serializer_id, connection.features]
-            call = self._decoder.parse(message, serializer)
+            call = self.decoder.parse(message, serializer)
             return self.answer_call(connection, message, call, serializer, running)
         except Exception as x:  # user code, and any error that malformed data causes
             return self.error_reply(connection, message, running.correlation_id, call, x)
@@ -354,7 +354,7 @@ class Dispatcher(CallAccounts):
         correlation_id = running.correlation_id
         try:
             serializer = self._serializer_for(message, connection.features)
-            call = self._decoder.parse(message, serializer)
+            call = self.decoder.parse(message, serializer)
             running.stop_if_cancelled()
             running.object_id = call.object_id
             self.exclusive.check(call.object_id, connection, correlation_id)

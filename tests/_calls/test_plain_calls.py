@@ -4,15 +4,14 @@ from __future__ import annotations
 import unittest
 from typing import Any, Dict, List, Optional
 
-from Pyro5 import protocol, serializers
+from Pyro5 import config, protocol, serializers
 from Pyro5._calls.plain_calls import PlainCalls
 from Pyro5.callcontext import current_context
+from Pyro5.configure import global_version
 from Pyro5.protocol import HEADER_SIZE, ReceivingMessage, SendingMessage
 
 from . import test_dispatch, test_dispatch_errors
 from .test_dispatch import CORRELATION, FakeConnection, FakeDaemon
-
-VERSION = 7
 
 
 class PlainConnection(FakeConnection):
@@ -20,7 +19,7 @@ class PlainConnection(FakeConnection):
 
     def __init__(self, handshake_done: bool = True) -> None:
         super().__init__(handshake_done)
-        self.settings_version = VERSION
+        self.settings_version = global_version.number
         self.is_plain = self.stays_plain = True
         self.bytes_received = self.bytes_sent = 0
         self.waiting_since = 0.0
@@ -63,7 +62,7 @@ class PlainCallsTestCase(test_dispatch.DispatchTestCase):
         super().configure(**options)
         daemon: Any = self.daemon
         self.calls = PlainCalls(daemon, self.dispatcher, daemon.handleRequest)
-        self.calls.set_options(VERSION)
+        self.calls.set_options(global_version.number)
 
     def message(self, *args: Any, **options: Any) -> ReceivingMessage:
         message = super().message(*args, **options)
@@ -159,9 +158,12 @@ class WhatIsPlain(PlainCallsTestCase):
         self.assertFalse(self.is_plain(self.request(1, serializer="json")))
 
     def test_settings_that_have_changed(self) -> None:
-        self.client.settings_version = VERSION - 1
+        self.client.settings_version -= 1
         self.assertFalse(self.is_plain(self.request(1)))
-        self.client.settings_version = VERSION
+        self.client.settings_version += 1
+        config.reset()
+        self.assertFalse(self.is_plain(self.request(1)))
+        self.client.settings_version = global_version.number
         self.configure(log_wire=True)
         self.assertFalse(self.is_plain(self.request(1)))
 
