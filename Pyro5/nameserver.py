@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Optional, Seque
 from . import config, constants, errors
 from ._cli import access_options, console
 from ._client.discovery import retry_until_found
-from ._naming.authorization import RightsOfClients, Writers
+from ._naming.authorization import RightsOfClients, Writers, read_token
 from ._naming.autoclean import AutoCleaner, checked_period
 from ._naming.broadcast import BroadcastServer
 from ._naming.capacity import SearchTurns
@@ -20,7 +20,6 @@ from ._naming.registry import NameServer
 from ._naming.storage import Storage
 from ._naming.storage.memory import MemoryStorage
 from ._naming.storage.specs import STORAGE_CHOICES, open_storage
-from ._naming.write_tokens import read_token
 from ._net import addresses
 from ._values.uri import URI
 from .server import Daemon

@@ -25,11 +25,11 @@ from .client import locate_ns
 
 if TYPE_CHECKING:
     from ._cli import progress, registrations
-    from ._naming import write_tokens
+    from ._naming import authorization
 else:
+    authorization = LazyModule(globals(), "._naming.authorization")
     progress = LazyModule(globals(), "._cli.progress")
     registrations = LazyModule(globals(), "._cli.registrations")  # for commands that list something
-    write_tokens = LazyModule(globals(), "._naming.write_tokens")
 
 # Part of the error for a metadata request to a storage without metadata.
 NO_METADATA = "has no metadata"
@@ -274,7 +274,7 @@ def _locate(options: argparse.Namespace) -> Any:
     if options.write_token_file is None:
         # A list of name servers, or a search: each place is tried.
         return locate_ns(host, options.port)
-    token = write_tokens.read_token(options.write_token_file)
+    token = authorization.read_token(options.write_token_file)
     # Any host could answer a broadcast and would receive the token, so no broadcast is sent.
     nameserver = locate_ns(host or name_server_host(), options.port)
     # It was connected to find the name server. The token is sent with the handshake of the next connection.

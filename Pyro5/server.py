@@ -18,8 +18,8 @@ from ._calls.streams import StreamTable
 from ._client.lease_keeper import LeaseKeeper
 from ._daemon.daemon_object import DaemonObject
 from ._daemon.registrations import Registrations, default_get_instance
-from ._daemon.settings import dispatch_options, oneway_limits, stream_limits
-from ._daemon.transports import Host, check_processes, listen, nat_address, supervise
+from ._daemon.transports import (Host, check_processes, dispatch_options, listen, nat_address, oneway_limits, stream_limits,
+                                 supervise)
 from ._net.addresses import address_text
 from ._net.forks import this_process
 from ._net.offered_sockets import offered_sockets

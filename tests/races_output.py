@@ -6,7 +6,7 @@ import threading
 from typing import Any, Callable, Dict, List
 from unittest import mock
 
-from Pyro5._server import reply_flusher
+from Pyro5._server import shared_output as flushing
 from Pyro5._server.connection import ServerConnection
 from Pyro5.protocol import MSG_RESULT, SendingMessage
 from Pyro5.server import Daemon
@@ -45,7 +45,7 @@ def held_replies(steps: int, in_threads: InThreads) -> None:
         if [client.reply() for _ in values] != values:
             raise AssertionError("other replies, or another order")
 
-    with mock.patch.object(reply_flusher, "HOLD_SECONDS", 0.0), daemon_thread(daemon):
+    with mock.patch.object(flushing, "HOLD_SECONDS", 0.0), daemon_thread(daemon):
         try:
             in_threads(max(3, steps // 10), step)
         finally:

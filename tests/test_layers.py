@@ -20,10 +20,10 @@ MODULES = """
     _settings _settings.table
     errors configure callcontext
     _wire _wire.buffers protocol _wire.chunks _wire.reader _wire.features
-    _values _values.plain _values.mismatch _values.arguments _values.numpy_scalars _values.exceptions _values.classes
+    _values _values.plain _values.arguments _values.numpy_scalars _values.exceptions _values.classes _values.mismatch
     _values.unsendable _values.large_buffers _values.numpy_arrays _values.pandas_tables
     _values.shapes _values.plain_forms _values.registered_types _values.annotations _values.hash_flooding _values.plain_copy
-    _values.builders _values.rebuilding _values.recreation _values.unreadable
+    _values.builders _values.rebuilding _values.recreation
     _values.containers _values.uri _values.msgpack_check
     _values.serpent _values.serpent.writer _values.serpent.reader _values.serpent.batches
     _values.serpent.guard _values.serpent.chunks _values.serpent.library _values.serpent.slow_writer
@@ -38,14 +38,14 @@ MODULES = """
     _net.offered_sockets
     socketutil _net.tls_guard _net.polling_policy _net.loop_selector _net.busy_poll
     _net.wakeup
-    _observe _observe.histogram _observe.statistics _observe.merging _observe.interceptors
-    _observe.correlation_filter _observe.metrics_text
+    _observe _observe.histogram _observe.statistics _observe.interceptors
+    _observe.metrics_text
     _observe.trace_context _observe.process_end
     _http _http.head _http.lost_clients _http.connection _http.server _http.metrics_endpoint
     _auth.exchange _auth.broadcasts _auth.credentials _auth.users _auth.gate _auth.setup
     _client _client.call_options _client.interception
     _client.failures _client.connection
-    _client.ns_places _client.ns_connection
+    _client.ns_places
     _client.discovery _client.candidates _client.holders _client.pool
     _client.parallel
     _client.results _client.retry _client.call_future _client.futures _client.connector _client.cancelling
@@ -55,23 +55,23 @@ MODULES = """
     _client.proxy_state _client.proxy_connecting _client.operators
     _client.lease_keeper _client.name_server typed client
     _aio _aio.connection _aio.tls_transport _aio.idle _aio.waiting _aio.connecting _aio.connections _aio.link _aio.exclusive
-    _aio.received _aio.streams _aio.interception _aio.calls
-    _aio.proxy _aio.batch _aio.name_server _aio.registering _aio.naming
+    _aio.streams _aio.calls
+    _aio.proxy _aio.name_server _aio.naming
     _objects _objects.members _objects.exposure _objects.descriptions _objects.arguments _objects.marks _objects.instances
     _objects.objects _objects.permissions
-    _calls _calls.error_log _calls.refusals _calls.counted _calls.acceptance _calls.turns _calls.decoding _calls.stalls
+    _calls _calls.error_log _calls.refusals _calls.decoding _calls.stalls
     _calls.running_calls _calls.deferred _calls.streams _calls.item_requests _calls.async_loop
     _calls.async_streams _calls.async_methods
     _calls.interception _calls.exclusive _calls.batches _calls.batch_pieces _calls.reply_encoding _calls.handshakes
     _calls.call_accounts _calls.dispatch _calls.plain_calls
     _server _server.output _server.detached _server.connection _server.offering _server.callbacks _server.timeouts
     _server.address_queue _server.quotas _server.job_queue _server.workers _server.oneway
-    _server.listener _server.housekeeping _server.fair_order _server.attached _server.eventloop _server.reply_flusher
+    _server.listener _server.housekeeping _server.fair_order _server.attached _server.eventloop
     _server.shared_output _server.acceptor _server.tls_handshakes _server.loop
     _processes _processes.kept_counts _processes.shared_marks _processes.siblings _processes.reports _processes.shared_calls
     _processes.shared_accepting _processes.child _processes.supervisor
     svr_threads svr_multiplex svr_existingconn
-    _daemon _daemon.settings _daemon.daemon_object _daemon.transports _daemon.observed _daemon.registrations server
+    _daemon _daemon.daemon_object _daemon.transports _daemon.observed _daemon.registrations server
     _callbacks _callbacks.endpoint _callbacks.in_loop
     core
     _aio_server _aio_server.connection _aio_server.connected _aio_server.tls_turns _aio_server.threads
@@ -87,15 +87,15 @@ MODULES = """
     _naming.broadcast _naming.capacity _naming.regex_program _naming.regex_sandbox
     _naming.checks _naming.leases _naming.watches _naming.watching _naming.leased_names
     _naming.shared_names _naming.registry _naming.host_lookup _naming.probe_queue _naming.liveness
-    _naming.autoclean _naming.health _naming.write_tokens _naming.authorization
+    _naming.autoclean _naming.health _naming.authorization
     _gateway _gateway.calls _gateway.liveness _gateway.events _gateway.responses _gateway.memory _gateway.failures
-    _gateway.running _gateway.arguments _gateway.origins _gateway.options _gateway.page _gateway.schemas _gateway.descriptions
+    _gateway.running _gateway.arguments _gateway.origins _gateway.options _gateway.schemas _gateway.descriptions
     _gateway.status _gateway.operations _gateway.openapi _gateway.object_requests _gateway.app
     _cli _cli.access_options _cli.console _cli.parser _cli.tool_table _cli.command_tree _cli.completion_scripts
     _cli.progress _cli.registrations
     nameserver nsc
     _aio_server.serving _aio_server.nameserver aio
-    _cli.plain_data _cli.object_options _cli.server_stats _cli.findings _cli.machine_check _cli.peer_check _cli.etcd_check
+    _cli.object_options _cli.server_stats _cli.findings _cli.machine_check _cli.peer_check _cli.etcd_check
     tools tools.serve tools.call tools.inspection tools.doctor tools.key tools.user tools.cert
     tools.configuration tools.completion
     tools.ping tools.stats tools.top

@@ -2,24 +2,23 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, AsyncIterator, Coroutine, Generator, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Mapping, NamedTuple, Optional, Sequence
 
-from .. import serializers
+from .. import callcontext, serializers
+from .._client.interception import seen_by_interceptors
 from .._client.methods import NOT_GIVEN, checked_timeout
 from .._client.results import rebuilt
 from .._client.retry import Retry
 from .._messages import replies, requests
-from .._observe.interceptors import of_asyncio_clients
+from .._observe.interceptors import of_asyncio_clients, run_async
 from ..protocol import FLAGS_ONEWAY, ReceivingMessage
 from ..serializers import SerializerBase
 from .connection import Connection
-from .interception import run_intercepted
 from .link import Link
-from .received import awaitable_proxies
-from .streams import ItemStream
+from .streams import ItemStream, awaitable_proxies
 from .waiting import repeat, until_not_busy, until_ready, with_retries
 
-__all__ = ["CallOptions", "RemoteCall", "RemoteMember", "call", "read_attribute", "write_attribute"]
+__all__ = ["CallOptions", "RemoteCall", "RemoteMember", "call", "read_attribute", "run_intercepted", "write_attribute"]
 
 
 class CallOptions(NamedTuple):
@@ -331,3 +330,25 @@ class RemoteMember:
 
     def __repr__(self) -> str:
         return "<remote member '%s' of %s>" % (self._name, self._link.uri)
+
+
+async def run_intercepted(link: Link, name: str, args: Sequence[Any], kwargs: Optional[Mapping[str, Any]], flags: int,
+                          options: Any, send: Callable[..., Awaitable[Any]]) -> Any:
+    """Make a call through the interceptors.
+
+    Args:
+        options: the CallOptions of the call.
+        send: makes the call; called with the arguments, the keyword arguments and the options.
+    """
+    call = seen_by_interceptors(link, name, args, kwargs, flags, link.deadline(options.timeout), options.annotations)
+
+    async def make() -> Any:
+        before = callcontext.correlation_bytes()
+        callcontext.current_context.correlation_id = call.correlation_id
+        try:
+            return await send(call.args, None if kwargs is None and not call.kwargs else call.kwargs,
+                              options._replace(annotations=call.annotations, traceparent=call.traceparent))
+        finally:
+            callcontext.set_correlation_bytes(before)
+
+    return await run_async(of_asyncio_clients.installed, call, make)

@@ -7,8 +7,7 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Union, overloa
 
 from .. import client, errors
 from .._client import discovery
-from .._client.ns_connection import direct_uri
-from .._client.ns_places import is_list, place_of
+from .._client.ns_places import direct_uri, is_list, place_of
 from .._net.addresses import Host
 from .._values.uri import URI
 from .connecting import in_thread

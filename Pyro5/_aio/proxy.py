@@ -1,28 +1,31 @@
-"""The proxy for asyncio programs."""
+"""The proxy for asyncio programs, and batches: many calls in one request."""
 from __future__ import annotations
 
 import weakref
-from typing import Any, AsyncContextManager, Dict, Generator, List, Optional, Set, Type, Union
+from typing import Any, AsyncContextManager, Dict, Generator, Iterator, List, Optional, Set, Type, Union
 
 from .. import config, serializers
+from .._client.batch import BatchedCall, _BatchedRemoteMethod, results_of
 from .._client.call_options import checked_pick
 from .._client.operators import may_be_remote
 from .._client.proxy_connecting import register_callback
 from .._client.proxy_state import STATE_ENTRIES, State
-from .._client.results import with_interface
+from .._client.results import rebuilt_batch, with_interface
 from .._client.retry import Retry
+from .._messages.requests import BATCH_METHOD
 from .._values import classes
 from .._values.uri import URI
 from ..client import WIRE_TAG
+from ..protocol import FLAGS_BATCH, FLAGS_ONEWAY
 from ..socketutil import require_timeout
 from ..typed import ProxyClass
-from .calls import RemoteMember, write_attribute
+from .calls import RemoteMember, call, write_attribute
 from .connecting import in_thread
 from .exclusive import exclusive_use
 from .link import Link
-from .received import set_proxy_class
+from .streams import set_proxy_class
 
-__all__ = ["Proxy", "setattr_remote"]
+__all__ = ["BatchProxy", "Proxy", "setattr_remote"]
 
 
 def _link_field(field: str, doc: str) -> Any:
@@ -292,3 +295,47 @@ set_proxy_class(_from_state)
 # On the wire it is an ordinary proxy. What is received with that tag is made by the client package, as before.
 _own: Any = classes.own_class(WIRE_TAG)
 classes.register_own_dict(Proxy, WIRE_TAG, _to_dict, _own.build, _own.deliver)
+
+
+class BatchProxy:
+    """Collects calls of the methods of a proxy, and sends all of them in one request when the batch itself is called.
+
+    Calling a method of the batch sends nothing and returns None. ``await batch()`` sends the collected calls and returns an
+    iterator of the results in order. The server stops at the first call that raises an exception, and the iterator raises
+    that exception in the place of its result. After it was called the batch is empty and can be used again.
+    """
+
+    def __init__(self, proxy: Proxy) -> None:
+        self._proxy = proxy
+        self._calls: List[BatchedCall] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") and not (name.startswith("__") and name.endswith("__")):
+            raise AttributeError("private name %r cannot be called remotely" % name)
+        method = self.__dict__[name] = _BatchedRemoteMethod(self._calls, name)
+        return method
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def __bool__(self) -> bool:
+        return True
+
+    async def __call__(self, oneway: bool = False) -> Optional[Iterator[Any]]:
+        """Send the collected calls.
+
+        Args:
+            oneway: return None at once; results and exceptions are discarded.
+
+        Raises:
+            AttributeError: the object does not expose one of the methods; none of the calls was made.
+            CommunicationError: the request or its reply was lost; it is not known which of the calls were made.
+        """
+        batched = self._calls[:]
+        self._calls.clear()  # not a new list: the methods of the batch keep a reference to this one
+        flags = FLAGS_BATCH | (FLAGS_ONEWAY if oneway else 0)
+        results = await call(self._proxy._pyro, BATCH_METHOD, batched, None, flags)
+        return None if oneway else results_of(rebuilt_batch(self._proxy._pyro.results, batched, results))
+
+
+BatchProxy.__module__ = "Pyro5.aio"

@@ -1,22 +1,47 @@
-"""Item streams: asynchronous iteration over a remote iterator or generator."""
+"""Item streams: asynchronous iteration over a remote iterator or generator. Proxies in received values are asyncio proxies."""
 from __future__ import annotations
 
 import logging
 import sys
 from collections import deque
-from typing import Any, AsyncIterator, Callable, Deque, Optional, cast
+from typing import Any, AsyncIterator, Callable, Deque, Dict, Optional, cast
 
-from .. import config
+from .. import client, config
 from .._client.streams import checked_batch
 from ..constants import DAEMON_NAME, NEXT_ITEM_METHOD
 from ..protocol import ReceivingMessage
 from .connection import Connection
 from .link import Link
-from .received import awaitable_proxies
 
-__all__ = ["ItemStream"]
+__all__ = ["ItemStream", "awaitable_proxies", "set_proxy_class"]
 
 log = logging.getLogger("Pyro5.aio")
+
+# Set by the module of the proxy, which imports this one.
+_make: Dict[str, Callable[[Any], Any]] = {}
+
+
+def set_proxy_class(make: Callable[[Any], Any]) -> None:
+    """Set the function that makes an asyncio proxy of the state of a proxy."""
+    _make["proxy"] = make
+
+
+def awaitable_proxies(value: Any) -> Any:
+    """Replace the proxies in a received value, and in its lists, tuples and dicts, by asyncio proxies."""
+    kind = type(value)
+    if kind is client.Proxy:
+        return _make["proxy"](value.__getstate__())
+    if kind is list:
+        # In place, as the recreation of classes does: the values were made for this reply, and no other code has
+        # them.
+        value[:] = [awaitable_proxies(each) for each in value]
+    elif kind is tuple:
+        return tuple([awaitable_proxies(each) for each in value])
+    elif kind is dict:
+        for key, each in value.items():
+            value[key] = awaitable_proxies(each)
+    return value
+
 
 
 class ItemStream(AsyncIterator[Any]):

@@ -9,8 +9,7 @@ import time
 from typing import Any, Callable, Dict, Generator, Mapping, Optional, Type, cast
 
 from .. import config
-from .._aio.name_server import keep_registered, sync_proxy
-from .._aio.registering import registered_in_thread
+from .._aio.name_server import keep_registered, registered_in_thread, sync_proxy
 from .._aio.proxy import Proxy
 from .._auth.setup import server_gate
 from .._calls.error_log import RepeatFilter
@@ -18,8 +17,7 @@ from .._calls.streams import StreamTable
 from .._client.lease_keeper import Lease, LeaseKeeper
 from .._daemon.daemon_object import DaemonObject
 from .._daemon.registrations import Registrations, default_get_instance
-from .._daemon.settings import dispatch_options, oneway_limits, stream_limits
-from .._daemon.transports import Host, nat_address
+from .._daemon.transports import Host, dispatch_options, nat_address, oneway_limits, stream_limits
 from .._net.addresses import address_text, server_host
 from .._net.offered_sockets import offered_sockets
 from .._objects.instances import close_session_instances

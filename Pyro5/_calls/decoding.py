@@ -1,7 +1,10 @@
 """Decoding of requests on the server: long ones one at a time. (For handshakes, see the module handshakes.)"""
 from __future__ import annotations
 
+import contextlib
 import logging
+import threading
+from typing import Iterator
 
 from .._messages import requests
 from .._messages.requests import ARGUMENTS, Call, new_call
@@ -10,12 +13,36 @@ from .._objects.objects import ObjectTable
 from .._values.mismatch import CallMismatch
 from ..protocol import FLAGS_KEEPSERIALIZED, ReceivingMessage
 from ..serializers import SerializerBase
-from .turns import Turns
 
 log = logging.getLogger("Pyro5.server.types")
 
 SHORT_REQUEST_BYTES = 8192  # decompressed; decoding the costliest text of this length takes about 30 ms
 MAX_TURN_WAIT_SECONDS = 1.0  # converters of the program may take long, or wait for another thread
+
+
+class Turns:
+    """Lets one thread at a time run a block, while the others wait. Thread-safe.
+
+    Args:
+        max_seconds: how long a thread waits before it runs the block anyway: the block of another thread may take
+            long, or even wait for this thread.
+    """
+
+    def __init__(self, max_seconds: float) -> None:
+        self._max_seconds = max_seconds
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[None]:
+        """Wait for a turn, which lasts until the end of the block."""
+        # With a limit: a thread that was stopped in the block would otherwise stop all others. After that time they
+        # run in parallel.
+        acquired = self._lock.acquire(timeout=self._max_seconds)
+        try:
+            yield
+        finally:
+            if acquired:  # a thread that did not get the lock must not release that of another one
+                self._lock.release()
 
 
 class RequestDecoder:

@@ -1,6 +1,7 @@
-"""Answer handshakes: the first message of each client."""
+"""Answer handshakes: the first message of each client, and what a client receives when it is accepted."""
 from __future__ import annotations
 
+import functools
 import logging
 from typing import Any, Callable, Optional, Tuple
 
@@ -9,16 +10,16 @@ from .._messages import handshake, replies
 from .._messages.handshake import Challenged
 from .._messages.out_of_band import options_for
 from .._net.shared_memory import host_of, shared_with
+from .._objects.members import Members
 from .._objects.objects import ObjectTable
 from .._wire import features
 from ..protocol import ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
-from .acceptance import accepting_payload
+from .decoding import Turns
 from .refusals import HANDSHAKE
 from .reply_encoding import DispatchOptions, ReplyEncoding
-from .turns import Turns
 
-__all__ = ["SHORT_HANDSHAKE_BYTES", "HandshakeReplies"]
+__all__ = ["SHORT_HANDSHAKE_BYTES", "HandshakeReplies", "accepting_payload"]
 
 log = logging.getLogger("Pyro5.server.dispatch")
 
@@ -155,3 +156,38 @@ class HandshakeReplies(ReplyEncoding):
             return handshake.parse_connect_request(message, serializer)
         with self._long_handshakes.one():
             return handshake.parse_connect_request(message, serializer)
+
+
+MAX_KEPT_TEXT = 200  # characters of a handshake response that many clients may get: longer ones take much memory to keep
+
+
+def accepting_payload(connection: Any, objects: ObjectTable, get_metadata: Optional[Callable[[str], Any]],
+                      serializer: SerializerBase, response: Any) -> bytes:
+    """Return the payload of the reply that accepts a client. Most clients of an object get the same one, so it is kept.
+
+    Args:
+        connection: its ``objectId`` is the object that the client connects to.
+        get_metadata: returns the metadata of the object with this id; None: it is what the object exposes.
+        response: what validateHandshake returned.
+    """
+    published = objects.get(connection.objectId)
+    # A client without the feature must not see a key in the metadata that 5.x never sent.
+    has_sessions = None if connection.features is None else objects.has_sessions(published)
+    if get_metadata is not None:
+        own = get_metadata(published.object_id)
+        # The result belongs to the program, which may use the same dict again: a copy gets the additional key.
+        if has_sessions is not None and type(own) is dict:
+            own = {**own, "session": has_sessions}
+        return handshake.accepted_payload(serializer, response, own)
+    # A str is immutable and compares by value, so it can be part of the key of the cache. Other responses may change
+    # between two clients.
+    if type(response) is str and len(response) <= MAX_KEPT_TEXT:
+        return _kept_payload(serializer, response, published.members, has_sessions)
+    return handshake.accepted_payload(serializer, response, published.members.metadata_for(has_sessions))
+
+
+# Saves serializing the metadata for each client. Members compare by value, so an object whose members have changed
+# gets another entry.
+@functools.lru_cache(maxsize=128)
+def _kept_payload(serializer: SerializerBase, response: str, members: Members, has_sessions: Optional[bool]) -> bytes:
+    return handshake.accepted_payload(serializer, response, members.metadata_for(has_sessions))

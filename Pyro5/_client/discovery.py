@@ -30,9 +30,8 @@ from .._net import addresses
 from .._values.uri import URI
 from ..constants import NAMESERVER_NAME, NS_QUESTION
 from .call_options import RANDOM, earlier
-from .ns_connection import direct_uri
-from .ns_connection import NameServerConnection as _NameServer
-from .ns_places import FAILOVER_SECONDS, nameserver_uris, note_nameserver, other_nameservers, place_of
+from .ns_places import (FAILOVER_SECONDS, NameServerConnection as _NameServer, direct_uri, nameserver_uris, note_nameserver,
+                        other_nameservers, place_of)
 
 __all__ = ["locate", "resolve", "resolve_all", "lookup", "yplookup", "ask_by_broadcast"]
 

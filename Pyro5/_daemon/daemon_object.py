@@ -6,7 +6,7 @@ import uuid
 from typing import Any, Dict, List, Optional
 
 from .. import callcontext, config, errors, serializers
-from .._calls.counted import visible_rows
+from .._calls.call_accounts import visible_rows
 from .._calls.deferred import Deferred
 from .._net.offered_sockets import host_of, offered_sockets
 from .._objects.descriptions import describe

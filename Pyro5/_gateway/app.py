@@ -23,8 +23,7 @@ from .liveness import DeadObjects
 from .memory import Lease, MemoryBudget
 from .object_requests import ObjectRequest, gone
 from .options import DEFAULT_EXPOSED, METHODS, Options
-from .page import page
-from .responses import Refused, Response
+from .responses import Refused, Response, page
 from .running import CallTable
 from .status import ServerStatus
 

@@ -1,12 +1,20 @@
-"""HTTP responses: plain text for HTTP errors, JSON for everything about a call."""
+"""HTTP responses: plain text for HTTP errors, JSON for everything about a call, and the page.
+
+The page is a single file without external resources, with a policy that allows only the script in it.
+"""
 from __future__ import annotations
 
+import base64
+import functools
+import hashlib
+import pkgutil
+import re
 from typing import NamedTuple, Optional, Tuple
 
 from . import calls
 from .events import EVENTS, EventStream
 
-__all__ = ["Headers", "Refused", "Response", "REASONS", "error", "event_response", "json_response", "text"]
+__all__ = ["REASONS", "Headers", "Refused", "Response", "error", "event_response", "json_response", "page", "text"]
 
 REASONS = {200: "OK", 204: "No Content", 302: "Found", 400: "Bad Request", 403: "Forbidden", 404: "Not Found",
            405: "Method Not Allowed", 408: "Request Timeout", 413: "Payload Too Large", 415: "Unsupported Media Type",
@@ -58,3 +66,23 @@ def event_response(events: EventStream) -> Response:
 def error(status: int, exception: Exception, headers: Headers = ()) -> Response:
     """Build a response with an exception in JSON, as servers send it."""
     return json_response(status, calls.encode_error(exception), headers)
+
+
+@functools.lru_cache(maxsize=None)
+def page() -> Response:
+    """Return the response with the page."""
+    # pkgutil finds it inside a zip file, too.
+    data = pkgutil.get_data(__package__ or "", "page.html") or b""
+    # Hashes instead of 'unsafe-inline': a script that gets into the page by an error in it is not run.
+    policy = ("default-src 'none'; connect-src 'self'; img-src data:; style-src %s; script-src %s; base-uri 'none'; "
+              "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+              % (_hashes(data, b"style"), _hashes(data, b"script")))
+    return Response(200, "text/html; charset=utf-8", data, (
+        ("Content-Security-Policy", policy), ("Referrer-Policy", "no-referrer"), ("Cache-Control", "no-cache"),
+        ("X-Content-Type-Options", "nosniff")))
+
+
+def _hashes(html: bytes, element: bytes) -> str:
+    """Return the policy's source expressions for the contents of these elements."""
+    contents = re.findall(b"<%s>(.*?)</%s>" % (element, element), html, re.DOTALL)
+    return " ".join("'sha256-%s'" % base64.b64encode(hashlib.sha256(each).digest()).decode("ascii") for each in contents)

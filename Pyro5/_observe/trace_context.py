@@ -1,10 +1,13 @@
-"""The W3C trace context, version 00: ``00-<trace id>-<span id>-<flags>``, in hexadecimal digits."""
+"""The W3C trace context, version 00: ``00-<trace id>-<span id>-<flags>``, in hexadecimal digits; correlation ids in logs."""
 from __future__ import annotations
 
+import logging
 import re
 from typing import NamedTuple, Optional
 
-__all__ = ["MAX_BYTES", "TraceContext", "parse"]
+from .. import callcontext
+
+__all__ = ["MAX_BYTES", "CorrelationFilter", "TraceContext", "parse"]
 
 MAX_BYTES = 512  # later versions may have more fields, which are passed on
 _FORM = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-[ -~]*)?", re.ASCII)
@@ -29,3 +32,18 @@ def parse(text: str) -> Optional[TraceContext]:
         return None
     context = TraceContext(*(int(digits, 16) for digits in found.groups()))
     return context if context.trace_id and context.span_id else None
+
+
+class CorrelationFilter(logging.Filter):
+    """Adds the attribute ``correlation_id`` to each record: the id of the call that is being made or served, ``-`` outside of
+    calls. All records pass.
+
+    Add it to a handler, whose format can then have ``%(correlation_id)s``. Records of a logger's children do not pass the
+    filters of that logger, but those of its handlers.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Add the attribute to a record, unless it has one already."""
+        if not hasattr(record, "correlation_id"):
+            record.correlation_id = str(callcontext.current_context.correlation_id or "-")
+        return True

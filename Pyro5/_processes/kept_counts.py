@@ -15,7 +15,8 @@ import threading
 import zlib
 from typing import Any, Dict, List, Optional
 
-from .._observe.merging import counts_of, with_counts
+from .._observe.statistics import counts_of, with_counts
+
 
 __all__ = ["KeptCounts", "nameless_file"]
 

@@ -6,7 +6,8 @@ import os
 import time
 from typing import Any, Dict, Optional
 
-from .._observe.merging import merged_reports
+from .._observe.statistics import merged_reports
+
 
 __all__ = ["NOT_SERVING", "SERVING", "health_of", "report", "report_of_process"]
 

@@ -30,7 +30,7 @@ class WritingConnection(SocketConnection):
     """A connection that stores its output. Only its owner, the loop or one worker, calls its methods, except where stated.
 
     When further requests have been received already, replies are held, and sent together: up to JOINED_REPLIES of them.
-    Held replies can be sent by another thread, while the owner runs a method, see `reply_flusher.ReplyFlusher`.
+    Held replies can be sent by another thread, while the owner runs a method, see `shared_output.ReplyFlusher`.
 
     Attributes:
         is_shared: other threads than the owner may send. False for clients that wait for each reply: no lock is taken then.

@@ -5,10 +5,9 @@ See the chapter "asyncio" of the documentation.
 from __future__ import annotations
 
 from .. import config
-from .._aio.batch import BatchProxy
 from .._aio.calls import RemoteCall, RemoteMember
 from .._aio.naming import locate_ns, resolve, wait_for
-from .._aio.proxy import Proxy
+from .._aio.proxy import BatchProxy, Proxy
 from .._aio.proxy import setattr_remote as setattr
 from .._aio.streams import ItemStream
 from .._aio_server.daemon import Daemon

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from .._observe.interceptors import InterceptedCall, of_asyncio_clients, of_clients
-from .._observe.correlation_filter import CorrelationFilter
+from .._observe.trace_context import CorrelationFilter
 
 __all__ = ["CorrelationFilter", "InterceptedCall", "intercept_clients", "remove_client_interceptor"]
 

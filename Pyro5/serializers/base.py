@@ -5,7 +5,7 @@ import functools
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union
 
 from .. import errors
-from .._values import arguments, classes, exceptions, plain_copy, recreation, unreadable
+from .._values import arguments, classes, exceptions, mismatch, plain_copy, recreation
 from .._values.mismatch import CallMismatch, Mismatch
 from .._values.containers import Data
 
@@ -231,7 +231,7 @@ class SerializerBase:
         except (errors.SerializeError, errors.SecurityError) as x:
             if not self._tagged:  # other releases get the same text as before
                 raise
-            raise unreadable.explain(x, lambda: [("result", self._decode(data)[0])]) from None
+            raise mismatch.explain(x, lambda: [("result", self._decode(data)[0])]) from None
 
     def loads_reply(self, data: Data) -> Any:
         """Deserialize the payload of a reply: as loads with foreign_exceptions."""
@@ -290,7 +290,7 @@ class SerializerBase:
             if not self._tagged:
                 raise
             # decoded again: the values have been modified
-            raise unreadable.explain(x, lambda: arguments.described(self._call_parts(self._decode_call(data)[0]))) from None
+            raise mismatch.explain(x, lambda: arguments.described(self._call_parts(self._decode_call(data)[0]))) from None
 
     def _mismatch_of_call(self, data: Data) -> Optional[TypeError]:
         """Return the error that names the argument of a call that does not fit a registered type."""

@@ -17,8 +17,8 @@ from typing import Any, Dict, List, NoReturn, Optional, Sequence, Tuple
 
 from .. import errors
 from .._cli import console, object_options, progress
+from .._cli.object_options import json_text, plain
 from .._cli.parser import ToolParser
-from .._cli.plain_data import json_text, plain
 from .._client.retry import with_retries
 from .._client.streams import ItemStream
 from .._text.suggestions import did_you_mean

@@ -15,8 +15,8 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from .. import errors
 from .._cli import console, object_options
+from .._cli.object_options import json_text
 from .._cli.parser import ToolParser
-from .._cli.plain_data import json_text
 from .._cli.server_stats import duration
 from ..constants import DAEMON_NAME
 

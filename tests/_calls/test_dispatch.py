@@ -8,11 +8,11 @@ import marshal
 import unittest
 import uuid
 import weakref
+from Pyro5._calls import handshakes
 from typing import Any, Callable, Dict, Iterator, List, Optional
 from unittest import mock
 
 from Pyro5 import errors, protocol, serializers
-from Pyro5._calls import acceptance
 from Pyro5._calls.async_methods import AsyncMethods
 from Pyro5._calls.decoding import RequestDecoder
 from Pyro5._calls.dispatch import Dispatcher
@@ -243,10 +243,10 @@ class Handshake(DispatchTestCase):
         self.assertEqual(("obj", True, False), (self.client.objectId, self.client.handshake_done, self.client.closing))
 
     def test_long_responses_are_not_kept(self) -> None:
-        kept = acceptance._kept_payload.cache_info().currsize
+        kept = handshakes._kept_payload.cache_info().currsize
         self.daemon.validate = lambda connection, data: "x" * 10000
         self.assertEqual("x" * 10000, handshake.parse_connect_reply(self.connect())[0])
-        self.assertEqual(kept, acceptance._kept_payload.cache_info().currsize)
+        self.assertEqual(kept, handshakes._kept_payload.cache_info().currsize)
 
     def test_the_validator_sees_the_context_and_may_annotate(self) -> None:
         def validate(connection: Any, data: Any) -> Any:

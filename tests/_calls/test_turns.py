@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import threading
 import unittest
+from Pyro5._calls.decoding import Turns
 from typing import List
 
-from Pyro5._calls.turns import Turns
 
 from ..support import PATIENCE_SECONDS
 

@@ -11,7 +11,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 from unittest import mock
 
 from Pyro5 import errors
-from Pyro5._client import discovery, ns_connection
+from Pyro5._client import discovery, ns_places
 from Pyro5._values.uri import URI
 
 from ..peers import PATIENCE_SECONDS, Peer, ScriptedServer, free_port, name_server, settings
@@ -367,9 +367,9 @@ class NameTests(unittest.TestCase):
             opened.append(real(*args))
             return opened[-1]
 
-        real = ns_connection.open_connection
+        real = ns_places.open_connection
         with self.server({"a": {"one": "PYRO:one@host:1"}}, connections=8), \
-                mock.patch.object(ns_connection, "open_connection", open_connection):
+                mock.patch.object(ns_places, "open_connection", open_connection):
             for ask in (lambda: discovery.resolve("PYRONAME:there"), lambda: discovery.resolve("PYROMETA:a"),
                         lambda: discovery.lookup("there"), lambda: discovery.yplookup(["a"])):
                 ask()

@@ -10,8 +10,7 @@ from typing import Any, Callable, List
 from unittest import mock
 
 from Pyro5 import config, errors
-from Pyro5._naming.authorization import Writers
-from Pyro5._naming.write_tokens import checked_token, read_token
+from Pyro5._naming.authorization import Writers, checked_token, read_token
 from Pyro5._objects.exposure import expose
 from Pyro5._values.uri import URI
 from Pyro5.callcontext import current_context

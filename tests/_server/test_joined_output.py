@@ -5,13 +5,13 @@ import contextlib
 import socket
 import threading
 import unittest
+from Pyro5._server.shared_output import ReplyFlusher
 from typing import Any, Iterator, List
 from unittest import mock
 
 from Pyro5 import protocol
-from Pyro5._server import eventloop, reply_flusher
+from Pyro5._server import eventloop, shared_output
 from Pyro5._server.output import JOINED_BYTES, JOINED_REPLIES
-from Pyro5._server.reply_flusher import ReplyFlusher
 
 from ..rawclient import PATIENCE_SECONDS, SERPENT, ServerTestCase, call_request, for_both_types
 
@@ -19,7 +19,7 @@ from ..rawclient import PATIENCE_SECONDS, SERPENT, ServerTestCase, call_request,
 @contextlib.contextmanager
 def joining_for_long() -> Iterator[None]:
     """Make the limits of time so long that they never end the joining: the tests count what comes in one receive."""
-    with mock.patch.object(reply_flusher, "HOLD_SECONDS", PATIENCE_SECONDS):
+    with mock.patch.object(shared_output, "HOLD_SECONDS", PATIENCE_SECONDS):
         with mock.patch.object(eventloop, "TURN_SECONDS", PATIENCE_SECONDS):
             yield
 
@@ -145,7 +145,7 @@ class Flusher(unittest.TestCase):
             def send_held(self) -> None:
                 sent.release()
 
-        with mock.patch.object(reply_flusher, "LINGER_SECONDS", 0.001), mock.patch.object(reply_flusher, "HOLD_SECONDS", 0.0):
+        with mock.patch.object(shared_output, "LINGER_SECONDS", 0.001), mock.patch.object(shared_output, "HOLD_SECONDS", 0.0):
             flusher = ReplyFlusher()
             self.addCleanup(flusher.stop)
             for _ in range(3):

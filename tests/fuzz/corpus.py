@@ -7,10 +7,10 @@ import functools
 import json
 import marshal
 import re
+from Pyro5._values.serpent import chunks
 from typing import Any, Dict, List, NamedTuple, Tuple
 
 from Pyro5._values.marshal import check
-from Pyro5._values.serpent import guard
 
 from ..wire import recordings
 from ..wire.recordings import Frame, Message
@@ -92,7 +92,7 @@ def plain(serializer: int, payload: bytes) -> Any:
     """
     if serializer == SERPENT:
         text = payload.decode("utf-8")
-        guard.check_complexity(text)
+        chunks.check_complexity(text)
         return ast.literal_eval(text)
     if serializer == MARSHAL:
         return check.loads(payload)

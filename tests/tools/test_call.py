@@ -11,8 +11,7 @@ from unittest import mock
 
 from Pyro5 import config
 from Pyro5._cli import console
-from Pyro5._cli.object_options import uri_of
-from Pyro5._cli.plain_data import json_text, plain
+from Pyro5._cli.object_options import json_text, plain, uri_of
 from Pyro5._objects.exposure import expose, oneway
 from Pyro5._values.uri import URI
 from Pyro5.client import Proxy
