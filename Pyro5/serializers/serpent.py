@@ -96,6 +96,11 @@ _PLACEHOLDER_TEXT = repr(_PLACEHOLDER).encode("ascii")
 _PLAIN_CALL = re.compile(re.escape(HEADER) + r"""\('([^'"\\\0\r\n]*)','([^'"\\\0\r\n]*)',"""
                          r"""\(((?:[-0-9.,\[\]]|'[^'"\\\0-\x1f]*'){0,46})\),\{\}\)""")
 _BY_REPR = frozenset((type(None), bool, int))
+_WITHOUT_QUOTES = _BY_REPR | {float}
+
+_SMALL = 100        # characters of a value with the header
+_CONSTANTS = {"None": None, "True": True, "False": False}
+_OF_NUMBERS = "0123456789.-,[]"
 
 
 class SerpentSerializer(SerializerBase):
@@ -126,6 +131,12 @@ class SerpentSerializer(SerializerBase):
                                   self._replaced if self._replacements else None, self._tagged).write(data)
 
     def dumpsCall(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bytes:
+        # Numbers, as the fast writer writes them: 80 instead of 190 byte codes. Looks at the first argument first.
+        if (type(vargs) is tuple and (not vargs or type(vargs[0]) in _WITHOUT_QUOTES) and not kwargs and type(kwargs) is dict
+                and _WITHOUT_QUOTES.issuperset(map(type, vargs)) and type(obj) is str and type(method) is str):
+            args = repr(vargs).replace(", ", ",")
+            if "inf" not in args and "nan" not in args:     # the library writes these in other ways
+                return f"{HEADER}({obj!r},{method!r},{args},{{}})".encode("utf-8")
         text = None
         if kwargs is None and len(vargs) > _FEW_CALLS:
             calls = batches.fast_dumps_calls(vargs)
@@ -163,6 +174,19 @@ class SerpentSerializer(SerializerBase):
 
     def _decode(self, data: Data) -> Tuple[Any, bool]:
         text = str(data, "utf-8")
+        # Constants, numbers, lists of numbers, and texts without escapes: 65 instead of 120 byte codes, and more for texts.
+        if len(text) <= _SMALL and text.startswith(HEADER):
+            body = text[len(HEADER):]
+            if body in _CONSTANTS:
+                return _CONSTANTS[body], False
+            if not body.strip(_OF_NUMBERS):
+                try:
+                    return reader.scan_list(body), False
+                except (ValueError, StopIteration):
+                    pass    # read by the slow reader, to raise the right error
+            elif body[0] == "'" == body[-1] and body.count("'") == 2 and "\\" not in body and body.isprintable():
+                return body[1:-1], False
+            return _with_tags(reader.read_body(body), text)
         return _with_tags(reader.fast_loads(text), text)
 
     def loadsCall(self, data: Data) -> CallPayload:

@@ -159,10 +159,31 @@ class Calls(Base):
             (({1},), {"k": 3j}),
             ((float("inf"),), {}),
             (("x",), {"nan": float("-inf")}),
+            ((1, None, True, -2.5, 10**40), {}),
+            ((1, float("nan")), {}),
+            ((1, "inf, x", "it's", "x" * 1000), {}),
+            ((False,), {"k": 1}),
         ):
             for obj in ("obj", 'it\'s "quoted"\n'):
                 expected = serpent.dumps((obj, "method", vargs, kwargs), module_in_classname=True)
                 self.assertEqual(expected, serializer.dumpsCall(obj, "method", vargs, kwargs))
+
+    def test_small_serpent_values_are_those_of_the_library(self) -> None:
+        serializer = serializers.get_serializer("serpent")
+
+        def outcome(load: Any, data: bytes) -> str:
+            try:
+                return repr(load(data))
+            except Exception:
+                return "error"
+        for text in ("None", "True", "null", "true", "42", "-0", "-0.0", "1.", "01", "1-2", "1,2", "1,", "", "-", "[1,[-2,3]]",
+                     "[1,]", "[,]", "[1", "1]", "[" * 37 + "]" * 37, "9" * 60, "1e5", "'x'", "''", "'", "'x", "x'", "'it''s'",
+                     "'a\\x41'", "'a\tb'", "'\u2028 \xa0'", "'\x7f'", "'\xe4\U0001f600'", "'\"'", "'None'", "'a\0'", "'a\nb'",
+                     "'__class__'", "b'x'", "'a' "):
+            for whole in ("# serpent utf-8 python3.2\n" + text, text):
+                with self.subTest(text=whole):
+                    data = whole.encode("utf-8")
+                    self.assertEqual(outcome(serializer.loads, data), outcome(serpent.loads, data))
 
     def test_json_calls_are_the_text_of_the_json_module(self) -> None:
         serializer = serializers.get_serializer("json")

@@ -23,7 +23,7 @@ from typing import Any, Callable, Dict, List, Match, Optional, Sequence, Set, Tu
 from .. import hash_flooding
 from .writer import HEADER
 
-__all__ = ["NOT_FAST", "fast_loads", "fast_loads_call", "openings", "depth", "scan_list"]
+__all__ = ["NOT_FAST", "fast_loads", "fast_loads_call", "openings", "depth", "read_body", "scan_list"]
 
 NOT_FAST = object()     # result of a function that gives up
 
@@ -97,8 +97,6 @@ def scan_list(json_text: str) -> Any:
 # The beginning of a call as dumpsCall writes it, up to the arguments; and its end if there are no keyword arguments.
 _CALL = re.compile(re.escape(HEADER) + r"""\('([^'"\\\0\r\n]*)','([^'"\\\0\r\n]*)',\(""")
 _END_OF_CALL = "),{})"
-_CONSTANTS = {"None": None, "True": True, "False": False}
-_OF_NUMBERS = "0123456789.-,[]"
 
 
 def fast_loads(text: str) -> Any:
@@ -108,9 +106,7 @@ def fast_loads(text: str) -> Any:
         if value is not NOT_FAST:
             return value
     body = _cut_comment(text)
-    if body is None:
-        return NOT_FAST
-    return _CONSTANTS[body] if len(body) < 6 and body in _CONSTANTS else _read(body)
+    return NOT_FAST if body is None else read_body(body)
 
 
 def fast_loads_call(text: str) -> Any:
@@ -128,15 +124,14 @@ def fast_loads_call(text: str) -> Any:
     has_comma = args_text.endswith(",")
     if not args_text:
         return (*beginning.groups(), (), {})
-    args = _read("[%s]" % (args_text[:-1] if has_comma else args_text))
+    args = read_body("[%s]" % (args_text[:-1] if has_comma else args_text))
     if args is NOT_FAST or (len(args) < 2 and (len(args) == 1) is not has_comma):
         return fast_loads(text)
     return (*beginning.groups(), tuple(args), {})
 
 
-def _read(body: str) -> Any:
-    if len(body) < _MAX_FAST_DEPTH and not body.strip(_OF_NUMBERS):
-        return _attempt(_read_numbers, body)
+def read_body(body: str) -> Any:
+    """Return the value of a document without its first line; NOT_FAST if only the slow reader can read it."""
     if "\0" in body or "\n" in body or "\r" in body:
         return NOT_FAST     # serpent writes these characters as escapes
     if _may_contain_bytes(body[:_LONG_BODY]):
@@ -147,12 +142,6 @@ def _read(body: str) -> Any:
     if value is NOT_FAST and len(body) > _LONG_BODY and _may_contain_bytes(body):
         value = _attempt(_read_with_bytes, body)
     return value
-
-
-def _read_numbers(body: str) -> Any:
-    """Read a short text of numbers and lists of numbers. Without the other checks this takes half the time."""
-    value, end = _scan(body, 0)
-    return value if end == len(body) else NOT_FAST
 
 
 def _attempt(method: Callable[[str], Any], body: str) -> Any:

@@ -145,7 +145,8 @@ def _dict_text(data: Dict[Any, Any], bytes_repr: bool, depth_left: int) -> str:
 def _sequence_text(values: Sequence[Any], kind: type, bytes_repr: bool, depth_left: int) -> str:
     texts: Iterable[str]
     if len(values) <= _FEW:
-        texts = [repr(value) if type(value) in _SHORT else _text(value, bytes_repr, depth_left) for value in values]
+        texts = [repr(value) if type(value) in _SHORT or type(value) is str and len(value) < SHORT_TEXT
+                 else _text(value, bytes_repr, depth_left) for value in values]
     else:
         kinds = set(map(type, values))
         if kinds <= _WITHOUT_QUOTES:
