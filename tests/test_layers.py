@@ -27,7 +27,7 @@ MODULES = """
     _values.containers _values.uri _values.msgpack_check
     _values.serpent _values.serpent.writer _values.serpent.reader _values.serpent.batches
     _values.serpent.guard _values.serpent.chunks _values.serpent.library _values.serpent.slow_writer
-    serializers.base serializers.foreign _values.marshal _values.marshal.reader
+    serializers.base _values.marshal _values.marshal.reader
     _values.marshal.scan _values.marshal.check
     serializers.serpent serializers.json serializers.marshal serializers.msgpack serializers
     _messages _messages.limits _messages.blob _messages.out_of_band
@@ -36,7 +36,7 @@ MODULES = """
     _net _net.forks _net.tls_socket _net.tls_layer _net.tls _net.addresses _net.stream_sockets _net.shared_areas
     _net.shared_memory
     _net.offered_sockets
-    socketutil _net.tls_guard _net.polling_policy _net.loop_selector _net.busy_poll
+    socketutil _net.tls_guard _net.polling_policy _net.busy_poll
     _net.wakeup
     _observe _observe.histogram _observe.statistics _observe.interceptors
     _observe.metrics_text
@@ -64,34 +64,34 @@ MODULES = """
     _calls.async_streams _calls.async_methods
     _calls.interception _calls.exclusive _calls.batches _calls.batch_pieces _calls.reply_encoding _calls.handshakes
     _calls.call_accounts _calls.dispatch _calls.plain_calls
-    _server _server.output _server.detached _server.connection _server.offering _server.callbacks _server.timeouts
+    _server _server.output _server.detached _server.connection _server.offering _server.callbacks
     _server.address_queue _server.quotas _server.job_queue _server.workers _server.oneway
     _server.listener _server.housekeeping _server.fair_order _server.attached _server.eventloop
     _server.shared_output _server.acceptor _server.tls_handshakes _server.loop
-    _processes _processes.kept_counts _processes.shared_marks _processes.siblings _processes.reports _processes.shared_calls
+    _processes _processes.shared_marks _processes.siblings _processes.reports _processes.shared_calls
     _processes.shared_accepting _processes.child _processes.supervisor
     svr_threads svr_multiplex svr_existingconn
     _daemon _daemon.daemon_object _daemon.transports _daemon.observed _daemon.registrations server
     _callbacks _callbacks.endpoint _callbacks.in_loop
     core
-    _aio_server _aio_server.connection _aio_server.connected _aio_server.tls_turns _aio_server.threads
-    _aio_server.calls _aio_server.dispatch _aio_server.hooks _aio_server.clients _aio_server.server
+    _aio_server _aio_server.connection _aio_server.connected _aio_server.tls_turns
+    _aio_server.calls _aio_server.dispatch _aio_server.clients _aio_server.server
     _aio_server.ending _aio_server.signals _aio_server.daemon
-    _naming _naming.storage _naming.storage.details _naming.storage.ordered _naming.storage.memory _naming.storage.files
+    _naming _naming.storage _naming.storage.details _naming.storage.memory _naming.storage.files
     _naming.storage.sharing _naming.storage.sqlite
     _naming.storage.journal _naming.storage.dbm
-    _naming.storage.shared _naming.storage.etcd _naming.storage.etcd.messages _naming.storage.etcd.target
+    _naming.storage.etcd _naming.storage.etcd.messages _naming.storage.etcd.target
     _naming.storage.etcd.records
     _naming.storage.etcd.client _naming.storage.etcd.mirror _naming.storage.etcd.follower _naming.storage.etcd.transactions
     _naming.storage.etcd.storage _naming.storage.specs
     _naming.broadcast _naming.capacity _naming.regex_program _naming.regex_sandbox
     _naming.checks _naming.leases _naming.watches _naming.watching _naming.leased_names
     _naming.shared_names _naming.registry _naming.host_lookup _naming.probe_queue _naming.liveness
-    _naming.autoclean _naming.health _naming.authorization
-    _gateway _gateway.calls _gateway.liveness _gateway.events _gateway.responses _gateway.memory _gateway.failures
-    _gateway.running _gateway.arguments _gateway.origins _gateway.options _gateway.schemas _gateway.descriptions
+    _naming.autoclean _naming.authorization
+    _gateway _gateway.calls _gateway.liveness _gateway.events _gateway.responses _gateway.memory
+    _gateway.running _gateway.arguments _gateway.options _gateway.schemas
     _gateway.status _gateway.operations _gateway.openapi _gateway.object_requests _gateway.app
-    _cli _cli.access_options _cli.console _cli.parser _cli.tool_table _cli.command_tree _cli.completion_scripts
+    _cli _cli.access_options _cli.console _cli.parser _cli.tool_table _cli.completion_scripts
     _cli.progress _cli.registrations
     nameserver nsc
     _aio_server.serving _aio_server.nameserver aio
@@ -137,7 +137,7 @@ LATE_IMPORTS = {
     ("_client.proxy_connecting", "_pyroExclusive"): "few programs use objects exclusively",
     ("_client.futures", "submit"): "concurrent.futures is for calls in the background",
     ("_client.cancelling", "send_cancellation"): "uuid is large, and most calls are not cancelled",
-    ("_processes.kept_counts", "nameless_file"): "tempfile is for systems without files in memory",
+    ("_processes.shared_marks", "nameless_file"): "tempfile is for systems without files in memory",
     ("protocol", "log_wiredata"): "uuid is large, and messages are logged only with LOGWIRE",
     ("_observe.interceptors", "add"): "inspect is large, and few programs have interceptors",
     ("_settings.table", "_accept_host"): "ipaddress is large, and most hosts are texts",

@@ -9,7 +9,7 @@ import logging
 import math
 import threading
 import time
-from typing import Any, Callable, Coroutine, Optional, Set
+from typing import Any, Awaitable, Callable, Coroutine, Dict, NamedTuple, Optional, Set
 
 from .. import errors
 from .._calls import error_log
@@ -17,14 +17,45 @@ from .._calls.deferred import runs_in_worker
 from .._calls.refusals import FULL
 from .._calls.running_calls import CLIENT_LOST
 from .._server import loop
+from .._server.connection import ServerConnection
 from .._server.quotas import Limited, LoopAccount, server_full
 from .._server.workers import WorkerPool
+from .calls import CallsInLoop
 from .connection import AsyncConnection
-from .hooks import DaemonHooks
+from .dispatch import LoopDispatcher
 
-__all__ = ["Clients"]
+__all__ = ["Clients", "DaemonHooks"]
 
 log = logging.getLogger("Pyro5.server.loop")
+
+
+class DaemonHooks(NamedTuple):
+    """The parts and functions of a daemon that its server uses.
+
+    Attributes:
+        async_validator: returns validateHandshake if that is a coroutine function, else None.
+        has_own_validator: returns whether validateHandshake may block: the program has overridden it.
+        async_annotations: returns annotations if that is a coroutine function, else None.
+        must_pause: returns whether to stop reading from a client until some of its oneway calls are done.
+        apply_settings: applies changed settings. Called for each request.
+        after_job: called in a thread of the pool after each request.
+        ends_without_user_code: returns whether the end of a connection runs no code of the program ...
+        free: ... and frees what belongs to the connection then.
+        connection_ended: frees what belongs to a connection, and runs the code of the program.
+    """
+
+    dispatcher: LoopDispatcher
+    calls: CallsInLoop
+    async_validator: Callable[[], Optional[Callable[[Any, Any], Awaitable[Any]]]]
+    has_own_validator: Callable[[], bool]
+    async_annotations: Callable[[], Optional[Callable[[], Awaitable[Dict[str, Any]]]]]
+    must_pause: Callable[[ServerConnection], bool]
+    apply_settings: Callable[[], None]
+    after_job: Callable[[], None]
+    ends_without_user_code: Callable[[ServerConnection], bool]
+    free: Callable[[ServerConnection], None]
+    connection_ended: Callable[[ServerConnection], Awaitable[None]]
+
 
 FLUSH_SECONDS = 5.0  # that a client which has closed its side has to read the last replies
 

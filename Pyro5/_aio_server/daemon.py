@@ -31,14 +31,13 @@ from .._wire import buffers
 from ..constants import DEFAULT_TTL
 from ..configure import global_version
 from ..server import WIRE_TAG
-from .calls import CallsInLoop
+from .calls import CallsInLoop, run_in_pool
+from .clients import DaemonHooks
 from .connected import ConnectedSocket
 from .dispatch import LoopDispatcher
 from .ending import Ending, WaitForEnd
-from .hooks import DaemonHooks
 from .server import AsyncServer
 from .signals import EndOnSignals
-from .threads import run_in_pool
 
 __all__ = ["Daemon"]
 

@@ -10,9 +10,8 @@ from typing import Any, AsyncGenerator, Callable, Generator, Optional
 from .._calls.streams import StreamTable
 from .._server.eventloop import END_SECONDS
 from .._server.oneway import OnewayCalls
-from .calls import CallsInLoop
+from .calls import CallsInLoop, run_in_thread
 from .server import AsyncServer
-from .threads import run_in_thread
 
 __all__ = ["Ending", "WaitForEnd"]
 

@@ -26,11 +26,10 @@ from .._server.eventloop import TURN_SECONDS
 from .._server.listener import Listener
 from .._server.workers import WorkerPool
 from ..protocol import FLAGS_BATCH, ReceivingMessage, SendingMessage
-from .clients import Clients
+from .clients import Clients, DaemonHooks
 from .connected import ConnectedSocket
 from .connection import AsyncConnection
 from .dispatch import own_annotations
-from .hooks import DaemonHooks
 from .tls_turns import TlsTurns
 
 __all__ = ["AsyncServer"]

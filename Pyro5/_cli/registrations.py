@@ -95,7 +95,7 @@ def states(found: Dict[str, Any], leases: Dict[str, Dict[str, Any]]) -> Dict[str
     uris: Dict[str, List[str]] = {
         # A name without members stands for its only URI.
         name: sorted(leases.get(name, {}).get("members") or [str(uri)]) for name, (uri, _) in found.items()}
-    from .._naming.health import problems_of
+    from .._naming.autoclean import problems_of
     # All at once: they are checked at the same time, so unreachable ones do not add up.
     problems = problems_of((name, uri) for name, some in uris.items() for uri in some)
     result = {}

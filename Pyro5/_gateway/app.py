@@ -16,15 +16,14 @@ from ..client import locate_ns
 from . import calls, openapi, operations, responses
 from .arguments import Environ, Parameters, parse_query
 from .calls import Fresh, NameServerGone, NameServers, Registration
-from .descriptions import describe
 from .events import OpenStreams
-from .failures import status_of
 from .liveness import DeadObjects
 from .memory import Lease, MemoryBudget
 from .object_requests import ObjectRequest, gone
 from .options import DEFAULT_EXPOSED, METHODS, Options
-from .responses import Refused, Response, page
+from .responses import Refused, Response, page, status_of
 from .running import CallTable
+from .schemas import describe
 from .status import ServerStatus
 
 __all__ = ["Gateway", "PyroApp", "DEFAULT_EXPOSED"]

@@ -12,15 +12,14 @@ from .. import current_context, errors, protocol
 from .._http.head import loggable_path
 from .._http.lost_clients import WATCH
 from ..protocol import ReceivingMessage
-from . import calls, failures, responses
+from . import calls, responses
 from .arguments import Environ, Parameters, assigned_value, call_arguments, has_large_body
 from .calls import NAME_SERVER_SECONDS, NameServerGone, Reply
-from .descriptions import describe
 from .events import EventStream, event, wants_events
-from .failures import RETRY_AFTER_SECONDS, Failure
 from .memory import Exhausted, Lease
-from .responses import Headers, Refused, Response
+from .responses import RETRY_AFTER_SECONDS, Failure, Headers, Refused, Response
 from .running import RunningCall
+from .schemas import describe
 
 __all__ = ["ObjectRequest", "gone"]
 
@@ -97,7 +96,7 @@ class ObjectRequest:
                                        headers + (("Retry-After", RETRY_AFTER_SECONDS),))
             except Exception as x:  # any exception: from the network, the object's server, the arguments
                 log.debug("%s cannot be used: %s", loggable_path(name), x)
-                return responses.error(failures.status_of(x), x, headers)
+                return responses.error(responses.status_of(x), x, headers)
             return response._replace(headers=headers + response.headers)
 
     def _use_member(self, name: str, member: str, proxy: Any, resources: contextlib.ExitStack) -> Response:
@@ -175,7 +174,7 @@ class ObjectRequest:
             except errors.CommunicationError as x:
                 return responses.error(503, errors.NamingError(str(x)), (("Retry-After", RETRY_AFTER_SECONDS),))
             except Exception as x:  # from the name server
-                return responses.error(failures.status_of(x), x)
+                return responses.error(responses.status_of(x), x)
             if reply is None or not calls.is_stream(reply):
                 return _response(calls.complete(proxy, reply, self._lease.take), "watch")
             proxy._pyroTimeout = None   # the next change may take any time
@@ -186,7 +185,7 @@ class ObjectRequest:
         value, = self._value_of_body()
         with self._state.running.running(proxy, name, member) as call, self._cancelled_with_client(call):
             reply = calls.assign_attribute(proxy, member, value)
-        error = {} if reply.ok else failures.remote_error(reply.payload)
+        error = {} if reply.ok else responses.remote_error(reply.payload)
         if error.get("__class__") == "builtins.AttributeError":     # the attribute cannot be assigned
             return responses.json_response(405, reply.payload, (("Allow", "GET, POST"),))
         return responses.json_response(200, b"null") if reply.ok else _response(reply, member)
@@ -214,7 +213,7 @@ def gone(x: NameServerGone) -> Response:
 
 
 def _response(reply: Reply, member: str) -> Response:
-    status, headers = failures.status_of_reply(reply, member)
+    status, headers = responses.status_of_reply(reply, member)
     return responses.json_response(status, reply.payload, headers)
 
 

@@ -1,14 +1,15 @@
-"""Automatic removal of registrations whose objects no longer exist.
+"""Automatic removal of registrations whose objects no longer exist; which objects can be reached, for the control tool.
 
 A registration is removed after its server has been unreachable, or has denied having the object, for `MISSING_SECONDS`.
 A server that restarts or a brief network outage therefore loses no registrations.
 """
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 from .. import constants, errors
 from .._values.uri import URI
@@ -162,3 +163,38 @@ def uri_to_check(name: str, uri_text: str) -> Optional[URI]:
         log.debug("autoclean: %s has no valid uri: %s", name, x)
         return None
     return uri if uri.protocol == "PYRO" else None
+
+
+Entry = Tuple[str, str]  # name and uri text
+
+
+def problems_of(entries: Iterable[Entry], prober: Any = None) -> Dict[Entry, Optional[str]]:
+    """Check many objects at the same time; return why each of them cannot be used, or None if it can.
+
+    Left out are names that refer to other names, the name server itself, and objects whose server does not answer in time.
+
+    Args:
+        prober: checks the servers; a `Prober` or an object with the same methods.
+    """
+    servers: Dict[str, List[Tuple[Entry, str]]] = {}
+    uris = {}
+    for entry in entries:
+        uri = uri_to_check(*entry)
+        if uri is not None:
+            location = str(uri.location)
+            uris[location] = uri
+            servers.setdefault(location, []).append((entry, str(uri.object)))
+    questions = [Question(uris[location], frozenset(object_id for _, object_id in found))
+                 for location, found in servers.items()]
+    problems: Dict[Entry, Optional[str]] = {}
+    with contextlib.closing(prober or Prober()) as asking:
+        for question, answer in asking.ask(questions):
+            for entry, object_id in servers[str(question.uri.location)]:
+                problems[entry] = _problem(answer, object_id)
+    return problems
+
+
+def _problem(answer: Answer, object_id: str) -> Optional[str]:
+    if answer.failure is not None:
+        return "not reachable (%s)" % answer.failure
+    return "its server has no such object" if object_id in answer.unknown else None

@@ -8,8 +8,7 @@ from .. import constants
 from .leased_names import LeasedNames, Request, newer
 from .leases import LeaseTable
 from .storage import Registration, Storage, cost
-from .storage.details import Details, to_text
-from .storage.shared import Change, SharedStorage
+from .storage.details import Change, Details, SharedStorage, to_text
 
 __all__ = ["SharedNames"]
 

@@ -16,8 +16,7 @@ import threading
 import time
 from typing import Any, Callable, Collection, Dict, List, NamedTuple, Sequence, Tuple
 
-from .kept_counts import KeptCounts
-from .shared_marks import SharedMarks
+from .shared_marks import KeptCounts, SharedMarks
 
 __all__ = ["Answer", "Siblings"]
 

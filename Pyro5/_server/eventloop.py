@@ -20,8 +20,7 @@ from collections import deque
 from typing import Any, Callable, Deque, Iterator, List, Optional
 
 from .. import config, errors
-from .._net.busy_poll import PollingSelector
-from .._net.loop_selector import loop_selector
+from .._net.busy_poll import PollingSelector, loop_selector
 from .._net.wakeup import Wakeup
 from .attached import Attachment
 from .fair_order import FairOrder, ParkedEntry

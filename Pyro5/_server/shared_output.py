@@ -20,7 +20,11 @@ LINGER_SECONDS = 5.0  # the thread ends when it has had nothing to do for this t
 
 
 class ReplyFlusher:
-    """Sends the held replies of connections. Thread-safe. The thread runs only while there are clients that need it."""
+    """Sends the held replies of connections, in a thread that runs only while there are clients that need it. Thread-safe.
+
+    Replies to requests that came together are sent together. A method that takes long, or even waits until the client has seen
+    one of these replies, must not delay them: this thread sends them after a moment.
+    """
 
     def __init__(self) -> None:
         # Appending to a deque, and removing from it, are atomic.

@@ -6,8 +6,7 @@ import sys
 from typing import Optional, Sequence
 
 from .._cli import console
-from .._cli.command_tree import tools
-from .._cli.completion_scripts import SHELLS, script_for
+from .._cli.completion_scripts import SHELLS, script_for, tools
 from .._cli.parser import ToolParser
 
 _HOW = """To use it, add one line to the file that your shell reads at its start:

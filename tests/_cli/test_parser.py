@@ -9,7 +9,7 @@ from unittest import mock
 
 import Pyro5
 from Pyro5 import nsc
-from Pyro5._cli import command_tree, console
+from Pyro5._cli import completion_scripts, console
 from Pyro5._cli.parser import ToolParser
 from Pyro5._cli.tool_table import TOOLS, load
 from Pyro5._text.suggestions import closest, did_you_mean
@@ -37,7 +37,7 @@ class Conventions(unittest.TestCase):
     def test_letters_and_options_mean_the_same_everywhere(self) -> None:
         letters: Dict[str, Set[str]] = {}     # long option -> its letter, in the tools that have it
         options: Dict[str, Set[str]] = {}     # letter -> its long option
-        for command in command_tree.walk(command_tree.tools()):
+        for command in completion_scripts.walk(completion_scripts.tools()):
             for option in command.options:
                 short = [name for name in option.names if len(name) == 2 and (command.path[0], name) not in OTHER_MEANINGS]
                 long = [name for name in option.names if name.startswith("--")]
@@ -51,7 +51,7 @@ class Conventions(unittest.TestCase):
         self.assertEqual({}, {name: found for name, found in options.items() if len(found) > 1})
 
     def test_paths_are_completed_as_paths(self) -> None:
-        commands = {command.path: command for command in command_tree.walk(command_tree.tools())}
+        commands = {command.path: command for command in completion_scripts.walk(completion_scripts.tools())}
         self.assertTrue(commands["serve",].takes_paths)
         self.assertTrue(commands["key", "new"].takes_paths)
         self.assertFalse(commands["call",].takes_paths)

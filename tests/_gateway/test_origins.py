@@ -7,7 +7,7 @@ import unittest
 from typing import Dict, List, Optional
 
 from Pyro5._gateway.app import Gateway
-from Pyro5._gateway.origins import Hosts, foreign_origin, host_of
+from Pyro5._gateway.options import Hosts, foreign_origin, host_of
 from Pyro5._http.head import loggable_path
 
 from ..gateways import Client, GatewayTestCase

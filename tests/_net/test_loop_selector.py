@@ -9,8 +9,7 @@ import unittest
 from typing import Any, List, Tuple
 from unittest import mock
 
-from Pyro5._net import loop_selector as module
-from Pyro5._net.loop_selector import loop_selector
+from Pyro5._net.busy_poll import _ONLY_READ, loop_selector
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
@@ -64,7 +63,7 @@ class LoopSelector(unittest.TestCase):
         if not isinstance(self.selector, getattr(selectors, "EpollSelector", ())):
             self.skipTest("this system has no epoll")
         here, there = self.pair(READ)
-        gone = mock.Mock(poll=lambda *args: [(12345, module._ONLY_READ), (there.fileno(), module._ONLY_READ)])
+        gone = mock.Mock(poll=lambda *args: [(12345, _ONLY_READ), (there.fileno(), _ONLY_READ)])
         here.send(b"x")
         with mock.patch.object(self.selector, "_selector", gone):
             self.assertEqual([READ], [events for _, events in self.selector.select(0)])

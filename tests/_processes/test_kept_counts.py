@@ -7,7 +7,7 @@ import unittest
 from typing import Any, Dict
 from unittest import mock
 
-from Pyro5._processes.kept_counts import KeptCounts
+from Pyro5._processes.shared_marks import KeptCounts
 
 
 def report(calls: int) -> Dict[str, Any]:

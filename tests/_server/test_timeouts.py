@@ -4,7 +4,7 @@ from __future__ import annotations
 import unittest
 from typing import Any
 
-from Pyro5._server.timeouts import Deadlines
+from Pyro5._server.quotas import Deadlines
 
 
 class DeadlineTests(unittest.TestCase):

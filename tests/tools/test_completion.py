@@ -12,8 +12,7 @@ import tempfile
 import unittest
 from typing import Dict, List, Optional
 
-from Pyro5._cli.command_tree import tools, walk
-from Pyro5._cli.completion_scripts import SHELLS, script_for
+from Pyro5._cli.completion_scripts import SHELLS, script_for, tools, walk
 from Pyro5.tools import completion
 from tests.support import PATIENCE_SECONDS, run_main
 

@@ -21,7 +21,7 @@ from ... import constants, errors
 from . import Registration, Storage
 from .files import checked_path, require_regular, unusable
 from .journal import ChangeLog, Changes
-from .ordered import OrderedNames
+from .memory import OrderedNames
 
 log = logging.getLogger("Pyro5.storage.dbmfile")
 

@@ -7,8 +7,7 @@ import unittest
 from typing import Any, Dict, Iterator
 
 from Pyro5._naming.storage import MappingStorage, Registration, Storage, adapt
-from Pyro5._naming.storage.memory import MemoryStorage
-from Pyro5._naming.storage.ordered import OrderedNames
+from Pyro5._naming.storage.memory import MemoryStorage, OrderedNames
 from Pyro5._naming.storage.specs import open_storage
 
 from ...support import PROJECT

@@ -5,9 +5,8 @@ import threading
 from typing import Callable, Dict, Iterable, List, Optional, Set, Tuple
 
 from .. import Registration
-from ..details import NO_DETAILS, Details
+from ..details import NO_DETAILS, Change, Details
 from ..memory import MemoryStorage
-from ..shared import Change
 from .messages import Event, Pair
 from .records import Key, Record, compose, decode_key, decode_value
 

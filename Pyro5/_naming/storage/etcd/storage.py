@@ -10,8 +10,7 @@ from typing import Any, Callable, ContextManager, Dict, FrozenSet, ItemsView, It
 
 from .... import config, constants, errors
 from .. import Registration, T, cost
-from ..details import NO_DETAILS, Details, Lease, from_text, to_text
-from ..shared import Change, SharedStorage
+from ..details import NO_DETAILS, Change, Details, Lease, SharedStorage, from_text, to_text
 from .client import EtcdClient
 from .follower import Follower
 from .messages import Event
