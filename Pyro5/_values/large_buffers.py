@@ -201,10 +201,10 @@ def contain_none(values: Collection[Any]) -> bool:
             return True
         if not others <= _CONTAINERS:
             return False
-        containers = [each for each in values if type(each) in _CONTAINERS]
+        containers = [each.values() if type(each) is dict else each for each in values if type(each) in _CONTAINERS]
         if sum(map(len, containers)) > _MANY_OF_FEW:
             return False
-        values = [*chain.from_iterable([each.values() if type(each) is dict else each for each in containers])]
+        values = [*chain.from_iterable(containers)]
     return False
 
 
