@@ -2,8 +2,8 @@
 
 All fields are stored in context variables, so each thread and each asyncio task sees its own values, and a copied
 context (``contextvars.copy_context()``, as used by oneway calls) keeps the values it was copied with. Assigning a field
-is therefore never visible elsewhere. (The fields that the server sets for every request are attributes of one object in one
-variable, because setting a variable takes a tenth of a microsecond.) The dicts themselves are ordinary objects: where a
+is therefore never visible elsewhere. (The fields are attributes of one object, which is replaced when one of them is assigned:
+setting a variable for each takes a tenth of a microsecond.) The dicts themselves are ordinary objects: where a
 context was inherited (by a task, or by a thread on a free-threaded Python), assign a new dict instead of changing an
 existing one.
 
@@ -46,43 +46,37 @@ _VARIANT = bytes([byte & 0x3F | 0x80 for byte in range(256)])
 
 
 class Request:
-    """What is known of the request being served; with the values here, that there is none.
+    """What is known of the request being served, and what was assigned here. With the values of the class: nothing.
+
+    An object that is in a context is not changed: others may have been copied from it.
 
     Attributes:
         connection: that of the client.
         peer_address: of its socket.
         seq, flags, serializer_id: from the header of the request.
         annotations: those that came with it; the program may change the dict.
-        correlation_id: 16 bytes.
+        correlation_id: 16 bytes, or the UUID that the program has assigned.
         call: the RunningCall of the daemon; None for a handshake.
+        assigned: the annotations to send with requests; None: none were assigned.
+        response: the annotations that the method has set for the reply; None: none.
     """
 
     connection: Any = None
     peer_address: Any = None
     seq = flags = serializer_id = 0
     annotations: Optional[Annotations] = None
-    correlation_id: Optional[bytes] = None
+    correlation_id: Union[bytes, uuid.UUID, None] = None
     call: Any = None
+    assigned: Optional[Annotations] = None
+    response: Optional[Annotations] = None
 
 
-_REQUEST_FIELDS = ("connection", "peer_address", "seq", "flags", "serializer_id", "annotations", "correlation_id", "call")
-
-
-class _OfRequest:
-    """The type of the constant _OF_REQUEST."""
-
-
-_OF_REQUEST = _OfRequest()  # no correlation id was assigned: that of the request being served counts
+_REQUEST_FIELDS = ("connection", "peer_address", "seq", "flags", "serializer_id", "annotations", "correlation_id", "call",
+                   "assigned", "response")
 _request: ContextVar[Request] = ContextVar("Pyro5.request", default=Request())  # noqa: B039  # it is never changed
-# Bytes as received, converted to a UUID when a program reads it: most never do.
-_correlation: ContextVar[Union[bytes, uuid.UUID, None, _OfRequest]] = ContextVar("Pyro5.correlation", default=_OF_REQUEST)
-_assigned: ContextVar[Optional[Annotations]] = ContextVar("Pyro5.annotations_assigned", default=None)
-_response: ContextVar[Optional[Annotations]] = ContextVar("Pyro5.annotations_of_response", default=None)
 _received: ContextVar[Optional[Annotations]] = ContextVar("Pyro5.annotations_received", default=None)
-# Bound methods: each saves two of the seven byte codes of a look at the variable, of which a request needs several. The first
-# returns the request being served; get_response returns the annotations that its method has set, None if it has set none.
-get_request, _get_correlation = _request.get, _correlation.get
-_get_assigned, get_response, _get_received = _assigned.get, _response.get, _received.get
+# A bound method: it saves two of the seven byte codes of a look at the variable, of which a request needs several.
+get_request = _request.get
 
 
 _FIELDS = ("client", "client_sock_addr", "seq", "msg_flags", "serializer_id", "annotations", "response_annotations",
@@ -149,19 +143,20 @@ class CallContext:
         """Four-character id -> bytes. The assigned annotations, which are sent with the next requests of a proxy; if none were
         assigned while a request is being served, the annotations of that request (these are never sent on).
         """
-        current = _assigned.get()
+        request = get_request()
+        current = request.assigned
         # Of the request: only for reading. Assigned ones take precedence, since the program wants to send them.
         if current is None:
-            current = get_request().annotations
+            current = request.annotations
         if current is None:
             # Stored, so that items which the program adds to it are sent.
             current = {}
-            _assigned.set(current)
+            _assign("assigned", current)
         return current
 
     @annotations.setter
     def annotations(self, annotations: Annotations) -> None:
-        _assigned.set(annotations)
+        _assign("assigned", annotations)
 
     @property
     def response_annotations(self) -> Annotations:
@@ -171,15 +166,15 @@ class CallContext:
         # One property for two things, as in 5.x: a reply that was received is shown until the program assigns annotations.
         current = _received.get()
         if current is None:
-            current = _response.get()
+            current = get_request().response
         if current is None:
             current = {}
-            _response.set(current)
+            _assign("response", current)
         return current
 
     @response_annotations.setter
     def response_annotations(self, annotations: Annotations) -> None:
-        _response.set(annotations)
+        _assign("response", annotations)
         # Otherwise the annotations of the last reply would be shown instead of the assigned ones.
         _received.set(None)
 
@@ -191,18 +186,16 @@ class CallContext:
         Raises:
             TypeError: a value other than a ``uuid.UUID`` or None is assigned.
         """
-        value = _correlation_now()
-        if isinstance(value, bytes):
-            value = uuid.UUID(bytes=value)
-            _correlation.set(value)  # once, since programs log it several times
-        return value
+        value = get_request().correlation_id
+        # Stored as bytes, because most programs never ask.
+        return uuid.UUID(bytes=value) if isinstance(value, bytes) else value
 
     @correlation_id.setter
     def correlation_id(self, value: Optional[uuid.UUID]) -> None:
         if value is not None and not isinstance(value, uuid.UUID):
             # Checked here, where the mistake is, and not when a call is encoded.
             raise TypeError("correlation_id must be a uuid.UUID or None, not %s" % type(value).__name__)
-        _correlation.set(value)
+        _assign("correlation_id", value)
 
     @property
     def user(self) -> Optional[str]:
@@ -269,7 +262,8 @@ class CallContext:
         """Return the values of all fields, by name: for from_global(), in a thread that continues the work of this call."""
         # The mark says that the annotations came from a client: otherwise calls in the other thread would send them on.
         values = {name: getattr(self, name) for name in _FIELDS}
-        was_received = _assigned.get() is None and get_request().annotations is not None
+        request = get_request()
+        was_received = request.assigned is None and request.annotations is not None
         values["annotations"] = (_ReceivedAnnotations if was_received else dict)(values["annotations"])
         return values
 
@@ -281,9 +275,11 @@ class CallContext:
         request = Request()
         request.connection, request.peer_address, request.seq = values["client"], values["client_sock_addr"], values["seq"]
         request.flags, request.serializer_id = values["msg_flags"], values["serializer_id"]
-        request.annotations = dict(annotations) if was_received else None
-        _request.set(request)
-        _assigned.set(None if was_received else dict(annotations))
+        if was_received:
+            request.annotations = dict(annotations)
+        else:
+            request.assigned = dict(annotations)
+        begin_request(request)
         self.response_annotations = dict(values["response_annotations"])
         self.correlation_id = values["correlation_id"]
 
@@ -341,44 +337,27 @@ new_correlation_bytes = _new_correlations.next
 
 def correlation_bytes() -> Optional[bytes]:
     """Return the 16 bytes of the current correlation id, None if there is none."""
-    value = _correlation_now()
+    value = get_request().correlation_id
     return value if value is None or isinstance(value, bytes) else value.bytes
 
 
 def correlation_or_new() -> bytes:
     """Return the 16 bytes of the current correlation id, or those of a new one if there is none."""
-    # As _correlation_now(), whose call would take 15 byte codes more.
-    value: Any = _get_correlation()
-    if value is _OF_REQUEST:
-        value = get_request().correlation_id
+    value = get_request().correlation_id
     if value is None:
         return new_correlation_bytes()
-    correlation_id: bytes = value if isinstance(value, bytes) else value.bytes
-    return correlation_id
-
-
-def _correlation_now() -> Union[bytes, uuid.UUID, None]:
-    """Return the current correlation id in the form in which it is stored."""
-    value = _get_correlation()
-    return get_request().correlation_id if isinstance(value, _OfRequest) else value
+    return value if isinstance(value, bytes) else value.bytes
 
 
 def set_correlation_bytes(value: Optional[bytes]) -> None:
     """Set the current correlation id to 16 bytes, or to none."""
-    _correlation.set(value)
+    _assign("correlation_id", value)
 
 
 def begin_request(request: Request) -> None:
-    """Set every field for a request that is about to run here, and clear everything of earlier requests and calls."""
+    """Set every field for a request that is about to run here: nothing of earlier requests and calls is left."""
     _request.set(request)
-    # Reading is several times cheaper than setting, and there is rarely anything to clear: what methods set is in the context
-    # of their call.
-    if (_get_correlation() is not _OF_REQUEST or _get_assigned() is not None or get_response() is not None
-            or _get_received() is not None):
-        # An id of the earlier request in this thread must not be passed on.
-        _correlation.set(_OF_REQUEST)
-        _assigned.set(None)
-        _response.set(None)
+    if _received.get() is not None:  # reading is several times cheaper than setting
         _received.set(None)
 
 
@@ -424,12 +403,12 @@ def _assign(name: str, value: Any) -> None:
 
 def outgoing_annotations() -> Annotations:
     """Return the annotations of a client's request: those assigned here, never those of a request being served."""
-    return _assigned.get() or {}
+    return get_request().assigned or {}
 
 
 def response_to_send() -> Annotations:
     """Return the annotations of a server's reply: those set by the method, never those received from a nested call."""
-    return get_response() or {}
+    return get_request().response or {}
 
 
 # Stores the annotations of a received reply (the dict itself, not a copy). A bound method, as `new_correlation_bytes`.

@@ -17,6 +17,7 @@ from ._client.link import Link, connected_socket_uri
 from ._client.methods import _RemoteMethod, repeated
 from ._client.name_server import NameServerMethods, located
 from ._client.operators import ProxyOperators, may_be_remote
+from ._client.plain_calls import NOT_MADE, call_plainly
 from ._client.proxy_connecting import ProxyConnecting
 from ._client.proxy_state import STATE_ENTRIES
 from ._client.retry import Retry
@@ -268,17 +269,20 @@ class Proxy(ProxyConnecting, ProxyOperators, metaclass=ProxyClass):
 def _invoke(link: Link, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], flags: int = 0) -> Any:
     """Call a method as `_pyroInvoke` does, for proxies that override nothing.
 
-    With a usable connection, no retries and nothing replaced on the class, this saves the two calls of repeated() and
-    _pyroInvoke(). Everything else takes the usual way.
+    If the call is no plain one, but there is a usable connection, and it is not to be repeated, this saves the calls of
+    repeated() and _pyroInvoke(). Everything else takes the usual way.
     """
-    if (link.max_retries or link.retry is not None or of_clients.installed or Proxy._pyroInvoke is not _own_invoke
-            or Proxy._pyroAnnotations is not _own_annotations):
-        connection = None
-    else:
-        connection = link.acquire_ready()
-    if connection is None:
+    connection, result = None, NOT_MADE
+    # Nothing is replaced on the class either.
+    if not of_clients.installed and Proxy._pyroInvoke is _own_invoke and Proxy._pyroAnnotations is _own_annotations:
+        if not flags:
+            result = call_plainly(link, name, args, kwargs)
+        if result is NOT_MADE and not link.max_retries and link.retry is None:
+            connection = link.acquire_ready()
+    if connection is not None:
+        result = link.call(connection, name, args, kwargs, protocol.FLAGS_ONEWAY if name in link.oneway else flags)
+    elif result is NOT_MADE:
         return repeated(link, _proxy_sharing(link)._pyroInvoke, name, args, kwargs, flags)
-    result = link.call(connection, name, args, kwargs, protocol.FLAGS_ONEWAY if name in link.oneway else flags)
     if type(result) is replies.StreamOpened:
         return streams.ItemStream(str(result.stream_id), _proxy_sharing(link))
     return result

@@ -52,7 +52,6 @@ log = logging.getLogger("Pyro5.protocol")
 _TAG = b"PYRO"
 _TLS_RECORDS = (b"\x15\x03", b"\x16\x03")  # first bytes of a TLS alert and a TLS handshake
 _MAGIC = 0x4DC5
-_NO_CORRELATION = bytes(16)
 # header layout, under the names used by programs that parse messages themselves
 _header_format = "!4sHBBHHII16sHH"
 _HEADER = struct.Struct(_header_format)
@@ -60,11 +59,15 @@ _header_size = _HEADER.size
 _magic_number = _MAGIC
 _magic_number_bytes = _MAGIC.to_bytes(2, "big")
 _protocol_version_bytes = PROTOCOL_VERSION.to_bytes(2, "big")
-_empty_correlation_id = _NO_CORRELATION
+_empty_correlation_id = _NO_CORRELATION = bytes(16)
 PREFIX = struct.Struct("!4sH")
+# The header in other pieces, for plain calls: what is the same in all of them (up to the flags), the sequence number, the
+# size of the payload << 32 (annotations: 0), the correlation id, and HEADER_END.
+PLAIN_HEADER = struct.Struct("!10sHQ16s4s")
+HEADER_END = struct.pack("!HH", 0, _MAGIC)
+_BEGIN = struct.Struct("!4sHBBH")
 _CHUNK = struct.Struct("!4sI")
-HEADER_SIZE = _header_size
-PREFIX_SIZE = PREFIX.size  # enough to detect another protocol
+HEADER_SIZE, PREFIX_SIZE = _header_size, PREFIX.size  # a prefix is enough to detect another protocol
 
 COMPRESS_ABOVE_BYTES = 100  # shorter payloads do not benefit; existing peers use the same threshold
 COMPRESS_LEVEL = 4
@@ -84,10 +87,9 @@ Buffer = Union[bytes, bytearray, memoryview]
 Payload = Union[Buffer, List[bytes]]  # in one piece, or in several
 
 
-def plain_header(msgtype: int, serializer_id: int, seq: int, payload_size: int, correlation_id: bytes) -> bytes:
-    """Return the header of a message with a correlation id, but without annotations and other flags."""
-    return _HEADER.pack(_TAG, PROTOCOL_VERSION, msgtype, serializer_id, FLAGS_CORR_ID, seq, payload_size, 0, correlation_id, 0,
-                        _MAGIC)
+def header_begin(msgtype: int, serializer_id: int, flags: int = FLAGS_CORR_ID) -> bytes:
+    """Return the first ten bytes of a header, see PLAIN_HEADER."""
+    return _BEGIN.pack(_TAG, PROTOCOL_VERSION, msgtype, serializer_id, flags)
 
 
 def check_prefix(tag: bytes, version: int) -> None:

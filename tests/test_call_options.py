@@ -237,7 +237,7 @@ class Cancellation(StageTestCase):
             call_id = opened[-1]
             self.assertEqual(1, next(stream))
             self.proxy._pyroBind()
-            proxy._pyro.cancel(call_id, proxy._pyro.seq - 1)
+            proxy._pyro.cancel(call_id, proxy._pyro.pool.seq - 1)
             self.assertTrue(self.stage.closed.wait(PATIENCE_SECONDS))
 
     def test_many_random_cancellations(self) -> None:

@@ -271,7 +271,7 @@ class StrangeClients(FailureTestCase):
             with self.logged("type 99"):
                 connection.sock.sendall(self.header(msgtype=99))
                 with self.assertRaisesRegex(errors.ProtocolError, "type 99"):
-                    self.client._pyro._result(connection._receive_rest(), connection, self.client._pyro.serializer)
+                    self.client._pyro.result_of(connection._receive_rest(), connection, self.client._pyro.serializer)
             self.assert_in_step(connection)
 
     def test_client_that_goes_in_the_middle_of_a_message(self) -> None:

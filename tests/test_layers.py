@@ -49,7 +49,7 @@ MODULES = """
     _client.discovery _client.candidates _client.holders _client.pool
     _client.parallel
     _client.results _client.retry _client.call_future _client.futures _client.connector _client.cancelling
-    _client.calls _client.link
+    _client.calls _client.link _client.plain_calls
     _client.batch _client.streams _client.signatures _client.exclusive
     _client.methods
     _client.proxy_state _client.proxy_connecting _client.operators

@@ -22,7 +22,7 @@ from .._objects.members import exposed_method, get_exposed_attribute, set_expose
 from .._objects.objects import ObjectTable, PublishedObject
 from .._observe.statistics import BATCH
 from .._values import unsendable
-from ..callcontext import get_response
+from ..callcontext import get_request
 from ..protocol import FLAGS_BATCH, FLAGS_ONEWAY, MSG_INVOKE, ReceivingMessage, SendingMessage, small_reply
 from ..serializers import SerializerBase
 from .async_methods import AsyncMethods
@@ -175,7 +175,7 @@ class Dispatcher(CallAccounts):
     def _reply(self, call: RunningCall, serializer: SerializerBase, value: Any) -> SendingMessage:
         """Return the reply with a result. Raises the error to send if that fails, see `replies.unsent_result`."""
         # As _annotations(), whose calls would take 20 byte codes more.
-        from_method, own = get_response(), self._daemon.annotations()
+        from_method, own = get_request().response, self._daemon.annotations()
         payload = None if from_method or own else self.plain_payload(call, serializer, value)
         if payload is not None and len(payload) <= self.small_size:
             return small_reply(call.seq, serializer.serializer_id, payload, call.correlation_id)

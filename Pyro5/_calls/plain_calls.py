@@ -13,13 +13,14 @@ import struct
 from contextvars import copy_context
 from typing import Any, Dict, FrozenSet, NamedTuple, Optional, Tuple, Union
 
-from .. import errors, protocol
+from .. import errors
 from .._messages.requests import ARGUMENTS, checked_call, new_call
 from .._net.forks import this_process
 from .._values.mismatch import CallMismatch
-from ..callcontext import get_response, new_correlation_bytes
+from ..callcontext import get_request, new_correlation_bytes
 from ..configure import global_version
-from ..protocol import FLAGS_CORR_ID, HEADER_SIZE, ReceivingMessage, SendingMessage
+from ..protocol import (FLAGS_CORR_ID, HEADER_END, HEADER_SIZE, MSG_INVOKE, MSG_RESULT, PLAIN_HEADER, ReceivingMessage,
+                        SendingMessage, header_begin)
 from ..serializers import SerializerBase
 from .decoding import SHORT_REQUEST_BYTES
 from .dispatch import Dispatcher
@@ -27,12 +28,7 @@ from .reply_encoding import joined
 
 __all__ = ["PlainCalls"]
 
-# The header in other pieces: tag, version, type, serializer id and flags together, which are the same in all requests of a
-# client; sequence number; the sizes of payload and annotations together, in bytes; correlation id; the last four bytes.
-_HEADER = struct.Struct("!10sHQ16s4s")
-_unpack, _pack = _HEADER.unpack_from, _HEADER.pack
-_START = protocol.plain_header(0, 0, 0, 0, bytes(16))[:protocol.PREFIX_SIZE]  # tag and version
-_END = protocol.plain_header(0, 0, 0, 0, bytes(16))[-4:]  # reserved, and the magic number
+_unpack, _pack = PLAIN_HEADER.unpack_from, PLAIN_HEADER.pack
 
 
 class _Form(NamedTuple):
@@ -81,7 +77,7 @@ class PlainCalls:
             return False  # not even a header
         form = self._forms.get((begin, connection.features)) or self._new_form(begin, connection.features)
         # The sizes of payload and annotations; of these there are none.
-        if (form is None or sizes != len(data) - HEADER_SIZE << 32 or sizes > self._max_sizes or end != _END
+        if (form is None or sizes != len(data) - HEADER_SIZE << 32 or sizes > self._max_sizes or end != HEADER_END
                 or not connection.settings_version == self._version == global_version.number
                 or self._daemon.handleRequest != self._handle_request):
             return False
@@ -110,13 +106,12 @@ class PlainCalls:
         """Return the form of plain requests that begin like this, None if these are no plain ones."""
         for flags in (0, FLAGS_CORR_ID):
             serializer_id = begin[7]
-            if begin == _begin(protocol.MSG_INVOKE, serializer_id, flags):
+            if begin == header_begin(MSG_INVOKE, serializer_id, flags):
                 try:
                     serializer = self._dispatcher.serializers[serializer_id, features]
                 except errors.SerializeError:
                     return None  # the dispatcher refuses it
-                reply_begin = _begin(protocol.MSG_RESULT, serializer_id, FLAGS_CORR_ID)
-                form = self._forms[begin, features] = _Form(serializer, flags, reply_begin)
+                form = self._forms[begin, features] = _Form(serializer, flags, header_begin(MSG_RESULT, serializer_id))
                 return form
         return None
 
@@ -144,10 +139,10 @@ class PlainCalls:
             except Exception as x:
                 dispatcher.call_error_handler(connection, function, args, kwargs, x)
                 raise
-            from_method, own = get_response(), self._daemon.annotations()
+            from_method, own = get_request().response, self._daemon.annotations()
             payload = None if from_method or own else dispatcher.plain_payload(running, serializer, value)
             if payload is not None and len(payload) <= dispatcher.small_size:
-                return _pack(form.reply_begin, seq, len(payload) << 32, correlation_id, _END) + payload
+                return _pack(form.reply_begin, seq, len(payload) << 32, correlation_id, HEADER_END) + payload
             return dispatcher.any_reply(running, serializer, value, payload, joined(from_method, own))
         except Exception as x:  # user code, and any error that malformed data causes
             return dispatcher.error_reply(connection, _message(data), correlation_id, call and new_call(call),
@@ -155,11 +150,6 @@ class PlainCalls:
         finally:
             if not running.runs_elsewhere:
                 dispatcher.running.end(running)
-
-
-def _begin(message_type: int, serializer_id: int, flags: int) -> bytes:
-    """Return the first ten bytes of the header of a message."""
-    return struct.pack("!6sBBH", _START, message_type, serializer_id, flags)
 
 
 def _message(data: bytes) -> ReceivingMessage:

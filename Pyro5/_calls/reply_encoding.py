@@ -10,7 +10,7 @@ from .._messages.replies import ReplyTo
 from .._messages.requests import WireOptions
 from .._values.large_buffers import contain_none
 from .._wire import features
-from ..callcontext import get_response
+from ..callcontext import get_request
 from ..protocol import COMPRESS_ABOVE_BYTES, JOIN_UP_TO_BYTES, ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
 from .exclusive import note_origin
@@ -128,7 +128,7 @@ class ReplyEncoding:
 
     def _annotations(self) -> Dict[str, Any]:
         """Return the annotations of a reply: those that the method set, updated by those of the daemon."""
-        return joined(get_response(), self._own_annotations())
+        return joined(get_request().response, self._own_annotations())
 
     def _own_annotations(self) -> Dict[str, Any]:
         """Return the annotations of the daemon."""

@@ -36,6 +36,7 @@ class CallOptions(NamedTuple):
 
 
 current_options: ContextVar[Optional[CallOptions]] = ContextVar("Pyro5.call_options", default=None)
+get_options = current_options.get
 
 
 def options_for(link: Any) -> Optional[CallOptions]:

@@ -59,7 +59,7 @@ class Caller(Connector):
         try:
             if global_version.number != self.settings_version:
                 self._read_settings()
-            seq = self.seq = self._next_seq(connection) if connection.late else (self.seq + 1) & 0xFFFF
+            seq = self.pool.seq = self._next_seq(connection) if connection.late else (self.pool.seq + 1) & 0xFFFF
             # A new one toward peers of this release, which recognize nested calls by it, and can cancel this one.
             correlation_id: Any = (
                 callcontext.correlation_bytes() if connection.features is None else callcontext.correlation_or_new())
@@ -68,24 +68,15 @@ class Caller(Connector):
             if self.timeout or current_options.get() is not None or get_request().call is not None:
                 deadline, serializer, annotations = self._apply_options(connection, seq, flags, annotations)
             serializer = serializer.for_dialect(connection.dialect)
-            # The request and its reply have no flag but that of the correlation id. This takes a third fewer byte codes.
-            is_plain = self.is_plain and not (flags or self.raw_response or deadline or correlation_id is None)
-            encode = requests.plain_request if is_plain else requests.invoke_request
             try:
-                request = encode(serializer, seq, flags, object_id or self.object_id, method, args, kwargs, self.wire,
-                                 annotations, correlation_id, connection.buffers)
+                request = requests.invoke_request(serializer, seq, flags, object_id or self.object_id, method, args, kwargs,
+                                                  self.wire, annotations, correlation_id, connection.buffers)
             except Exception as x:
                 raise request_error(self.bound_uri, x, serializer, method, args, kwargs)  # noqa: B904  # it sets the cause
             try:
-                if not isinstance(request, bytes):
-                    return self._exchange(connection, request, serializer, method, flags, deadline)
-                reply = connection.plain_round_trip(request, seq, serializer.serializer_id, correlation_id, method)
-                if not isinstance(reply, bytes):
-                    return self._result(reply, connection, serializer)
-                callcontext.set_received_response({})
-                return serializer.loads(reply)
+                return self.exchange(connection, request, serializer, method, flags, deadline)
             except BaseException as x:
-                self._call_failed(connection, x, seq, deadline)
+                self.call_failed(connection, x, seq, deadline)
                 raise
         finally:
             # as in unlock(), without the call
@@ -96,8 +87,8 @@ class Caller(Connector):
             if self.pool.waiters:
                 self.pool.hand_over()
 
-    def _exchange(self, connection: Connection, request: SendingMessage, serializer: SerializerBase, method: str, flags: int,
-                  deadline: Optional[float]) -> Any:
+    def exchange(self, connection: Connection, request: SendingMessage, serializer: SerializerBase, method: str, flags: int,
+                 deadline: Optional[float]) -> Any:
         """Send a request, and return what `call` returns."""
         if flags & FLAGS_ONEWAY:
             connection.send_oneway(request, method)
@@ -105,7 +96,7 @@ class Caller(Connector):
         reply = (connection.round_trip(request, method) if deadline is None
                  else connection.round_trip_until(deadline, request, method, own_deadline(self) is not None))
         if not self.raw_response:
-            return self._result(reply, connection, serializer)
+            return self.result_of(reply, connection, serializer)
         callcontext.set_received_response(reply.annotations)
         return reply if reply.chunks is None else out_of_band.without_chunks(reply, serializer)
 
@@ -137,12 +128,12 @@ class Caller(Connector):
 
     def _next_seq(self, connection: Connection) -> int:
         """Return a sequence number that no reply is awaited for."""
-        seq = (self.seq + 1) & 0xFFFF
+        seq = (self.pool.seq + 1) & 0xFFFF
         while seq in connection.late:
             seq = (seq + 1) & 0xFFFF
         return seq
 
-    def _call_failed(self, connection: Connection, error: BaseException, seq: int, deadline: Optional[float]) -> None:
+    def call_failed(self, connection: Connection, error: BaseException, seq: int, deadline: Optional[float]) -> None:
         """Decide what becomes of a connection after a request that was sent, or was about to be."""
         if not connection.mid_exchange:
             if server_closes_after(error, connection):
@@ -157,7 +148,7 @@ class Caller(Connector):
             self.pool.call_failed(connection, connection.user, isinstance(error, errors.ConnectionClosedError))
             self.drop(connection)
 
-    def _result(self, reply: ReceivingMessage, connection: Connection, serializer: SerializerBase) -> Any:
+    def result_of(self, reply: ReceivingMessage, connection: Connection, serializer: SerializerBase) -> Any:
         """Return the result of a call, whose request was encoded with this serializer."""
         callcontext.set_received_response(reply.annotations)
         if reply.serializer_id != serializer.serializer_id:  # a forwarded blob keeps its original serializer

@@ -23,8 +23,8 @@ from .._net.shared_memory import host_of, shared_with
 from .._values.uri import URI
 from .._wire import features
 from .._wire.reader import RECEIVE_BYTES, MessageReader
-from ..protocol import (HEADER_SIZE, MAX_SCATTERED_BUFFERS, MSG_RESULT, Buffer, ReceivingMessage, SendingMessage,
-                        plain_header)
+from ..protocol import (HEADER_END, HEADER_SIZE, MAX_SCATTERED_BUFFERS, MSG_RESULT, PLAIN_HEADER, Buffer, ReceivingMessage,
+                        SendingMessage)
 from ..serializers import SerializerBase
 from .call_options import earlier
 from .failures import connection_failure, handshake_hint
@@ -37,6 +37,7 @@ log = logging.getLogger("Pyro5.connection")
 # that it connects to, a server does not choose its clients.
 REPLY_INFLATED_FACTOR = 16
 _ANY_SIZE = 0xFFFFFFFF  # the largest size that a header can announce
+_pack = PLAIN_HEADER.pack
 SEND_STEP_BYTES = 1024 * 1024  # the timeout applies to each step of a large message, not to the whole message
 HELLO = handshake.HELLO
 
@@ -69,6 +70,7 @@ class Connection(socketutil.SocketConnection):
         features: the features that the server uses, see _wire.features; None for a server of another release.
         dialect: of payloads, see SerializerBase.for_dialect.
         buffers: how large buffers may be sent, see _messages.out_of_band.
+        form: what the plain calls over this connection have in common, see Caller.call_plainly; None: not known yet.
         lock: held by the thread that uses the connection, from the request until the reply is complete.
         user: identifier of the thread that holds the lock; 0 while none does, and for a moment after it was acquired.
         call_id: correlation id of the call in flight, or of the last one.
@@ -89,13 +91,12 @@ class Connection(socketutil.SocketConnection):
         self.features: Optional[FrozenSet[str]] = None
         self.dialect = 0
         self.buffers: Optional[BufferOptions] = None
-        # The lock is held for a call; `user` is the thread that holds it, so that a nested call of the same thread is
-        # recognized.
+        self.form: Any = None
         self.lock = threading.Lock()
         self.user = 0
         self.call_id: Optional[bytes] = None
         self.deadline: Optional[float] = None
-        self.late: Set[int] = set()  # sequence numbers of replies that are still to come, to calls that have timed out
+        self.late: Set[int] = set()
         # A set and not a count: streams are opened and ended in several threads, also in finalizers; each change is atomic.
         self.streams: Set[str] = set()
         self.idle_since = 0.0
@@ -183,33 +184,33 @@ class Connection(socketutil.SocketConnection):
         """
         return self._awaited(self._exchange(request, method), request.seq, request.serializer_id, method)
 
-    def plain_round_trip(self, request: bytes, seq: int, serializer_id: int, correlation_id: bytes,
+    def plain_round_trip(self, request: bytes, seq: int, reply_begin: bytes, correlation_id: bytes,
                          method: str) -> Union[bytes, ReceivingMessage]:
         """Do the same as `round_trip` for an encoded request, which is not logged.
 
         Returns:
-            the payload of a reply that is an ordinary result and arrives in one receive; otherwise the reply.
+            the payload of a reply that arrives in one receive and is an ordinary result, which begins with `reply_begin` (see
+            protocol.PLAIN_HEADER); otherwise the reply.
         """
         reader = self._reader
         # Something else is to come before the reply, or its size has to be checked.
         if self.late or reader.position or 0 < reader.max_size < RECEIVE_BYTES:
-            return self._awaited(self._exchange(request, method), seq, serializer_id, method)
-        self.mid_exchange, self.reply_is_due = True, False
+            return self._awaited(self._exchange(request, method), seq, reply_begin[7], method)
+        self.mid_exchange = True
         try:
             self.sock.sendall(request)
-            self.reply_is_due = True
             data: bytes = self._incoming.recv(RECEIVE_BYTES)
         except OSError as x:
             raise socketutil.communication_error(self._activity(method), x) from x
-        # The whole header of a plain reply is known, so one comparison is enough instead of a ReceivingMessage: saves 300 of
-        # 870 byte codes per call. The mask is for less data than a header, which never matches.
-        if data.startswith(plain_header(MSG_RESULT, serializer_id, seq, len(data) - HEADER_SIZE & _ANY_SIZE, correlation_id)):
+        # The whole header of this reply is known, so one comparison is enough instead of a ReceivingMessage: saves 300 byte
+        # codes. The mask is for less data than a header, which never matches.
+        if data.startswith(_pack(reply_begin, seq, (len(data) - HEADER_SIZE & _ANY_SIZE) << 32, correlation_id, HEADER_END)):
             self.mid_exchange = False
             return data[HEADER_SIZE:]
         if not data:
             raise socketutil.communication_error(self._activity(method), None) from EOFError()
         reader.feed(data)
-        return self._awaited(self._exchange(None, method), seq, serializer_id, method)
+        return self._awaited(self._exchange(None, method), seq, reply_begin[7], method)
 
     def _awaited(self, reply: ReceivingMessage, seq: int, serializer_id: int, method: str) -> ReceivingMessage:
         """Return the first message that is the awaited reply: this one, or one that follows late replies."""
@@ -251,7 +252,6 @@ class Connection(socketutil.SocketConnection):
             self._send(request)
         except OSError as x:
             raise socketutil.communication_error(self._activity(method), x) from x
-        # There is no reply that could clear this mark later.
         self.mid_exchange = False
 
     def send_if_ready(self, request: SendingMessage) -> bool:

@@ -305,7 +305,7 @@ class Link(Caller):
                 stream_id = self.abandoned_streams.pop()
             except IndexError:  # another thread, which uses another connection, has taken the last one
                 return
-            seq = self.seq = (self.seq + 1) & 0xFFFF
+            seq = self.pool.seq = (self.pool.seq + 1) & 0xFFFF
             request = requests.invoke_request(self.serializer, seq, FLAGS_ONEWAY, DAEMON_NAME, CLOSE_STREAM_METHOD,
                                            [stream_id], {}, self.wire)
             if not connection.send_if_ready(request):

@@ -31,15 +31,17 @@ class ConnectionPool:
         by_thread: the connection that each thread used last. Read without a lock: the lock of the connection decides.
         waiters: threads that wait for a connection. A release looks at it without a lock; see release().
         connecting: held while the first connection is opened; re-entrant, as the application validates the handshake then.
+        seq: the sequence number of the last request.
     """
 
-    __slots__ = ("by_thread", "waiters", "connecting", "_mutex", "_connections", "_sides", "_opening", "_generation",
+    __slots__ = ("by_thread", "waiters", "connecting", "seq", "_mutex", "_connections", "_sides", "_opening", "_generation",
                  "_failed")
 
     def __init__(self) -> None:
         self.by_thread: Dict[int, Connection] = {}
         self.waiters: Deque[Waiter] = deque()
         self.connecting = ReclaimableLock()
+        self.seq = 0
         self._mutex = threading.Lock()  # guards everything below, and changes of everything above
         self._connections: List[Connection] = []  # those that any call may use
         self._sides: List[Connection] = []  # those for nested calls

@@ -37,7 +37,6 @@ class ProxyState:
 
     _pyroUri: URI = _link_field("uri", "The URI of the object; always a PYRO URI after `_pyroBind`.")
     _pyroConnection: Optional[Connection] = _link_field("connection", "The connection, None while not connected.")
-    _pyroSeq: int = _link_field("seq", "Sequence number of the last request.")
     _pyroMaxRetries: int = _link_field("max_retries", "How many times a call is repeated after a lost connection or timeout. "
                                         "The object may execute a repeated call more than once.")
     _pyroHandshake: Any = _link_field("handshake", "Application data to send in the handshake, see Daemon.validateHandshake.")
@@ -45,6 +44,15 @@ class ProxyState:
     _pyroOneway: Set[str] = _link_field("oneway", "Names of the methods whose calls do not wait for a reply.")
     _pyroAttrs: Set[str] = _link_field("attrs", "Names of the attributes that the object exposes.")
     _pyroRawWireResponse: bool = _link_field("raw_response", "Whether calls return the reply message, not the result in it.")
+
+    @property
+    def _pyroSeq(self) -> int:
+        """Sequence number of the last request."""
+        return self._pyro.pool.seq
+
+    @_pyroSeq.setter
+    def _pyroSeq(self, number: int) -> None:
+        self._pyro.pool.seq = number
 
     @property
     def _pyroRetry(self) -> Optional[Retry]:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import functools
 import marshal
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from .. import callcontext, errors, protocol
 from .._values import large_buffers
-from .._values.large_buffers import contain_none
-from ..protocol import Buffer, Payload, ReceivingMessage, SendingMessage, plain_header
+from ..protocol import Buffer, Payload, ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
 from ..serializers.base import is_long
 from . import blob, limits, out_of_band
@@ -24,7 +23,7 @@ GETATTR_METHOD = "__getattr__"  # read an exposed attribute
 SETATTR_METHOD = "__setattr__"  # assign an exposed attribute
 BATCH_METHOD = "<batch>"  # call a list of methods
 ARGUMENTS = frozenset((list, tuple))  # types of the positional arguments
-_NUMBERS = frozenset((type(None), bool, int, float))  # types of arguments that need no special treatment
+NUMBERS = frozenset((type(None), bool, int, float))  # types of arguments that need no special treatment
 _MAYBE_LONG = frozenset((bytes, str))  # types of values that the serializer may be able to send without copying them
 
 
@@ -72,7 +71,7 @@ def invoke_request(serializer: SerializerBase, seq: int, flags: int, object_id: 
     serializer_id = serializer.serializer_id
     payload: Payload
     # One test for arguments that none of the others applies to: saves 0.5 us per call.
-    if not kwargs and _NUMBERS.issuperset(map(type, args)) and large_buffers.current.outgoing is None and (
+    if not kwargs and NUMBERS.issuperset(map(type, args)) and large_buffers.current.outgoing is None and (
             buffers is None or buffers.shared is None or buffers.shared.offer is None):
         payload = serializer.dumpsCall(object_id, method, args, kwargs)
     # Comparing exact types is the fastest way to find the special arguments; subclasses of SerializedBlob are not supported.
@@ -108,35 +107,12 @@ def invoke_request(serializer: SerializerBase, seq: int, flags: int, object_id: 
                           max_size=max_size)
 
 
-def _are_short(args: Sequence[Any]) -> bool:
-    """Return whether the arguments of a call are numbers, short texts, and containers of a few numbers and texts."""
-    return (out_of_band.SMALL.issuperset(map(type, args)) or contain_none(args)) and not any(map(is_long, args))
-
-
-def plain_request(serializer: SerializerBase, seq: int, flags: int, object_id: str, method: str, args: Sequence[Any],
-                  kwargs: Optional[Mapping[str, Any]], wire: WireOptions,
-                  own_annotations: Optional[Mapping[str, Buffer]] = None,
-                  correlation_id: bytes = b"",
-                  buffers: Optional[out_of_band.BufferOptions] = None) -> Union[bytes, SendingMessage]:
-    """Build the request of a call like `invoke_request`, with a correlation id, and without flags and compression.
-
-    Returns:
-        the encoded message, if it is in one buffer and has no flags but that of the correlation id; otherwise the message.
-    """
-    # Nothing is sent beside the payload: 60 byte codes less than with a SendingMessage, 180 with containers or keywords.
-    if ((_NUMBERS.issuperset(map(type, args)) or _are_short(args)) and (not kwargs or contain_none(kwargs.values()))
-            and large_buffers.current.outgoing is None
-            and (buffers is None or buffers.shared is None or buffers.shared.offer is None)
-            and not (own_annotations or callcontext.outgoing_annotations())):
-        payload = serializer.dumpsCall(object_id, method, args, kwargs)
-        if len(payload) <= protocol.JOIN_UP_TO_BYTES and not 0 < wire.max_size < len(payload):
-            return plain_header(protocol.MSG_INVOKE, serializer.serializer_id, seq, len(payload), correlation_id) + payload
-        # thousands of arguments, or long texts in containers
-        return SendingMessage(protocol.MSG_INVOKE, flags, seq, serializer.serializer_id, payload,
-                              correlation_id=correlation_id, compress=wire.compress, max_size=wire.max_size)
-    request = invoke_request(serializer, seq, flags, object_id, method, args, kwargs, wire, own_annotations, correlation_id,
-                             buffers)
-    return request.plain_data or request
+def are_plain(args: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bool:
+    """Return whether the arguments of a call are numbers, short texts and small containers of them."""
+    for values in (args, kwargs.values()) if kwargs else (args,):
+        if not large_buffers.contain_none(values) or any(map(is_long, values)):
+            return False
+    return True
 
 
 def _require_only_argument(args: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> None:

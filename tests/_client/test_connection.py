@@ -15,7 +15,7 @@ from Pyro5._client.connection import Connection, open_connection
 from Pyro5._messages import handshake, requests
 from Pyro5._net import tls
 from Pyro5._values.uri import URI
-from Pyro5.protocol import ReceivingMessage, SendingMessage
+from Pyro5.protocol import MSG_RESULT, ReceivingMessage, SendingMessage, header_begin
 from Pyro5.socketutil import receive_data
 
 from ..peers import CERTIFICATES, PATIENCE_SECONDS, Peer, ScriptedServer, free_port, settings
@@ -120,7 +120,8 @@ class PlainRoundTripTests(PairTestCase):
                               **arguments).data
 
     def call(self, conn: Connection) -> Any:
-        return conn.plain_round_trip(b"request", 1, SERPENT.serializer_id, self.CORRELATION, "echo")
+        return conn.plain_round_trip(b"request", 1, header_begin(MSG_RESULT, SERPENT.serializer_id), self.CORRELATION,
+                                     "echo")
 
     def test_an_ordinary_result(self) -> None:
         conn, other = self.pair()

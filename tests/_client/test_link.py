@@ -81,7 +81,7 @@ class ConnectTests(LinkTestCase):
         with ScriptedServer(script) as server:
             link = self.link_to(server)
             self.assertEqual("x", call(link, "echo", "x"))
-            self.assertEqual(2, link.seq)
+            self.assertEqual(2, link.pool.seq)
             link.release()
 
     def check_refused(self, script: Callable[[Peer], Any], error: type, pattern: str,
@@ -142,7 +142,7 @@ class SequenceTests(LinkTestCase):
             call(link)
             call(link)
             link.release()
-            link.seq = 65534
+            link.pool.seq = 65534
             call(link)
             call(link)
             link.release()
@@ -290,7 +290,7 @@ class ReadyMadeSocketTests(unittest.TestCase):
     def test_there_is_no_handshake_and_the_socket_stays_open(self) -> None:
         thread = self.run_script(self.serve)
         self.assertEqual("x", call(self.link, "echo", "x"))
-        self.assertEqual(2, self.link.seq)
+        self.assertEqual(2, self.link.pool.seq)
         self.link.release()
         self.assertEqual("y", call(self.link, "echo", "y"))
         self.link.release()

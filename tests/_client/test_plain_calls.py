@@ -1,0 +1,223 @@
+"""Plain calls of proxies: they do the same as others, and only if nothing else is asked for."""
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import unittest
+import uuid
+from typing import Any, Callable, Iterator, List, Tuple
+from unittest import mock
+
+from Pyro5 import client, config, errors, serializers
+from Pyro5._client import plain_calls
+from Pyro5._client.retry import Retry
+from Pyro5._objects.exposure import expose, oneway
+from Pyro5.callcontext import current_context
+from Pyro5.client import Proxy
+from Pyro5.server import Daemon
+
+from ..peers import PATIENCE_SECONDS, settings
+from ..support import daemon_thread
+
+
+@expose
+class Target:
+    def echo(self, *args: Any, **kwargs: Any) -> Any:
+        return [list(args), kwargs]
+
+    def fail(self, text: str) -> None:
+        raise ValueError(text)
+
+    def count(self, number: int) -> Iterator[int]:
+        return iter(range(number))
+
+    def context(self) -> Any:
+        context: Any = current_context
+        return [context.correlation_id.hex, sorted(context.annotations)]
+
+    def annotate(self) -> None:
+        current_context.response_annotations = {"ANNO": b"value"}
+
+    @oneway
+    def tell(self) -> None:
+        pass
+
+
+class PlainCallsTestCase(unittest.TestCase):
+    def setUp(self) -> None:
+        at_end = self.enterContext(contextlib.ExitStack()) if hasattr(self, "enterContext") else contextlib.ExitStack()
+        self.addCleanup(at_end.close)
+        daemon = at_end.enter_context(daemon_thread(Daemon("127.0.0.1", 0)))
+        self.uri = daemon.register(Target())
+        self.proxy: Any = at_end.enter_context(Proxy(self.uri))
+        self.proxy._pyroBind()
+
+    def made(self, call: Callable[[], Any], way: str = "call_plainly") -> Tuple[Any, bool]:
+        """Return the result of a call, and whether it was a plain one."""
+        plain: List[bool] = []
+        original = plain_calls.call_plainly
+
+        def noted(*arguments: Any) -> Any:
+            try:
+                result = original(*arguments)
+            except BaseException:
+                plain.append(True)
+                raise
+            plain.append(result is not plain_calls.NOT_MADE)
+            return result
+        with mock.patch.object(client, "call_plainly", noted):
+            return call(), any(plain)
+
+    def assert_plain(self, expected: bool, call: Callable[[], Any]) -> Any:
+        result, is_plain = self.made(call)
+        self.assertIs(expected, is_plain)
+        return result
+
+
+class Results(PlainCallsTestCase):
+    def test_both_ways_do_the_same(self) -> None:
+        calls: List[Any] = [((), {}), ((1, 2.5, None, True), {}), (("text",), {}), ((1,), {"named": "x"}),
+                            (([1, {"a": [2, "b"]}],), {}), (tuple(range(5000)), {}), ((["x" * 9000] * 5,), {})]
+        for serializer in serializers.serializers:
+            self.proxy._pyroSerializer = serializer
+            for args, kwargs in calls:
+                with self.subTest(serializer=serializer, args=len(args), kwargs=kwargs):
+                    results = [self.assert_plain(True, lambda: self.proxy.echo(*args, **kwargs))]  # noqa: B023
+                    with mock.patch.object(client, "call_plainly", lambda *arguments: plain_calls.NOT_MADE):
+                        results.append(self.proxy.echo(*args, **kwargs))
+                    self.assertEqual([[list(args), kwargs]] * 2, results)
+
+    def test_exceptions_and_streams(self) -> None:
+        with self.assertRaisesRegex(ValueError, "on purpose"):
+            self.assert_plain(True, lambda: self.proxy.fail("on purpose"))
+        self.assertEqual([0, 1, 2], list(self.assert_plain(True, lambda: self.proxy.count(3))))
+        with self.assertRaisesRegex(AttributeError, "missing"):
+            self.proxy.missing()
+        self.assertEqual([[1], {}], self.assert_plain(True, lambda: self.proxy.echo(1)))
+
+    def test_the_context(self) -> None:
+        self.addCleanup(setattr, current_context, "correlation_id", None)
+        ids = {self.assert_plain(True, self.proxy.context)[0] for _ in range(3)}
+        self.assertEqual(3, len(ids))  # a new one for each
+        current_context.correlation_id = known = uuid.uuid4()
+        self.assertEqual([known.hex, []], self.assert_plain(True, self.proxy.context))
+        self.proxy.annotate()
+        self.assertEqual({"ANNO": b"value"}, {name: bytes(value) for name, value in
+                                              current_context.response_annotations.items()})
+        self.proxy.context()
+        self.assertEqual({}, current_context.response_annotations)
+
+    def test_arguments_that_cannot_be_sent(self) -> None:
+        self.proxy._pyroSerializer = "marshal"
+        with self.assertRaisesRegex(Exception, "cannot be sent|unmarshallable|serialize"):
+            self.assert_plain(False, lambda: self.proxy.echo(object()))
+        with settings(MAX_MESSAGE_SIZE=1000), self.assertRaisesRegex(errors.ProtocolError, "MAX_MESSAGE_SIZE"):
+            self.proxy.echo(["x" * 900, "y" * 900])
+        self.assertEqual([[1], {}], self.proxy.echo(1))
+
+    def test_a_connection_that_is_lost(self) -> None:
+        self.proxy._pyroConnection.sock.shutdown(2)
+        with self.assertRaises(errors.ConnectionClosedError):
+            self.assert_plain(True, lambda: self.proxy.echo(1))
+        self.assertEqual([[2], {}], self.proxy.echo(2))
+
+    def test_an_interrupted_call_ends_the_connection(self) -> None:
+        before = self.proxy._pyroConnection
+        with mock.patch.object(before, "_incoming", mock.Mock(recv=mock.Mock(side_effect=KeyboardInterrupt))):
+            with self.assertRaises(KeyboardInterrupt):
+                self.assert_plain(True, lambda: self.proxy.echo(1))
+        self.assertEqual([[2], {}], self.proxy.echo(2))  # and not the reply to the first one
+        self.assertIsNot(before, self.proxy._pyroConnection)
+
+
+class WhatIsPlain(PlainCallsTestCase):
+    def assert_other_way(self, change: Callable[[], Any], back: Callable[[], Any]) -> None:
+        """Make a call that is no plain one while something is different."""
+        self.assert_plain(True, lambda: self.proxy.echo(1))
+        change()
+        try:
+            self.assertEqual([[2], {}], self.assert_plain(False, lambda: self.proxy.echo(2)))
+        finally:
+            back()
+        self.proxy.echo(3)
+        self.assert_plain(True, lambda: self.proxy.echo(4))
+
+    def test_arguments(self) -> None:
+        for value in (b"x", "x" * 100000, [b"x"], uuid.uuid4(), [[[[[[[[[[[1]]]]]]]]]]]):
+            self.assert_plain(False, lambda: self.proxy.echo(value))  # noqa: B023
+            self.assert_plain(False, lambda: self.proxy.echo(named=value))  # noqa: B023
+
+    def test_oneway(self) -> None:
+        self.assert_plain(False, self.proxy.tell)
+        self.assert_plain(False, lambda: self.proxy.echo.tell(1))
+
+    def test_options_of_the_proxy(self) -> None:
+        for name, value in (("_pyroTimeout", PATIENCE_SECONDS), ("_pyroRetry", Retry(attempts=2)), ("_pyroMaxRetries", 1)):
+            before = getattr(self.proxy, name)
+            with self.subTest(name):
+                self.assert_other_way(lambda: setattr(self.proxy, name, value),  # noqa: B023
+                                      lambda: setattr(self.proxy, name, before))  # noqa: B023
+        self.proxy._pyroRawWireResponse = True
+        self.assertIsNotNone(self.assert_plain(False, lambda: self.proxy.echo(1)).data)
+
+    def test_options_of_a_call(self) -> None:
+        call = self.proxy.echo.options(timeout=PATIENCE_SECONDS)
+        self.assertEqual([[1], {}], self.assert_plain(False, lambda: call(1)))
+
+    def test_exclusive_use(self) -> None:
+        with self.proxy._pyroExclusive():
+            self.assert_plain(False, lambda: self.proxy.echo(1))
+        self.proxy.echo(1)
+        self.assert_plain(True, lambda: self.proxy.echo(1))
+
+    def test_settings(self) -> None:
+        for name, value in (("COMPRESSION", True), ("LOGWIRE", True)):
+            before = getattr(config, name)
+            with self.subTest(name):
+                self.assert_other_way(lambda: setattr(config, name, value),  # noqa: B023
+                                      lambda: setattr(config, name, before))  # noqa: B023
+
+    def test_annotations(self) -> None:
+        self.assert_other_way(lambda: setattr(current_context, "annotations", {"ABCD": b"1"}),
+                              lambda: setattr(current_context, "annotations", {}))
+
+    def test_methods_that_are_replaced(self) -> None:
+        with mock.patch.object(Proxy, "_pyroInvoke", lambda *args, **options: "replaced"):
+            self.assertEqual("replaced", self.assert_plain(False, lambda: self.proxy.echo(1)))
+        with mock.patch.object(Proxy, "_pyroAnnotations", lambda proxy: {"ABCD": b"1"}):
+            self.assertEqual(["ABCD"], self.assert_plain(False, self.proxy.context)[1])
+
+    def test_a_server_of_another_release(self) -> None:
+        connection = self.proxy._pyroConnection
+        connection.features = None
+        self.assertEqual([[1], {}], self.assert_plain(False, lambda: self.proxy.echo(1)))
+
+    def test_each_thread_over_its_own_connection(self) -> None:
+        used: List[Any] = []
+
+        def use() -> None:
+            self.proxy.echo(1)
+            self.proxy.echo(2)
+            used.append(self.proxy._pyro.pool.by_thread[threading.get_ident()])
+        self.proxy._pyroConnection.lock.acquire()  # in use
+        try:
+            thread = threading.Thread(target=use)
+            thread.start()
+            thread.join()
+        finally:
+            self.proxy._pyroConnection.lock.release()
+        self.assertIsNot(self.proxy._pyroConnection, used[0])
+        self.assertGreater(used[0].idle_since, 0)
+        self.assertEqual([[3], {}], self.assert_plain(True, lambda: self.proxy.echo(3)))
+
+    @unittest.skipUnless(hasattr(os, "fork"), "this system has no fork")
+    def test_a_forked_process(self) -> None:
+        self.proxy.echo(1)
+        before = self.proxy._pyro.fork_count
+        self.proxy._pyro.fork_count = before - 1
+        self.assertEqual([[2], {}], self.assert_plain(False, lambda: self.proxy.echo(2)))
+
+
+if __name__ == "__main__":
+    unittest.main()
