@@ -139,7 +139,7 @@ class Ending:
         await self._calls.end(left)
         for connection in server.all_connections():
             connection.is_working = False  # its method does not end: nothing is sent any more
-            connection.detached.clear()
+            connection.detached = set()
             server.drop(connection)
         await self._until(lambda: not (server.tasks or server.open), time.monotonic() + END_SECONDS)
         for task in list(server.tasks):
@@ -173,7 +173,7 @@ class Ending:
             self._calls.stop_tasks()
             for connection in server.all_connections():
                 connection.is_working = False
-                connection.detached.clear()
+                connection.detached = set()
                 server.drop(connection)
         self._oneway_calls.stop(0.0)
         server.pool.stop(0.0)

@@ -71,8 +71,12 @@ class ServerConnection(DetachedCalls):
         item_request: the last request for an item of a stream that is read in an event loop, None if there was none.
     """
 
-    item_request: Optional[ItemRequest] = None
-    is_plain = False
+    __slots__ = ("server", "handshake_done", "features", "buffers", "waiting_since", "dropped", "watched", "loop_seconds",
+                 "usual_seconds", "shared_seconds", "waits_at", "is_postponed", "auth_pending", "identity", "server_proof",
+                 "worker", "counts_as_large", "oneway_calls", "oneway_full", "paused", "tls_handshake", "settings_version",
+                 "pending", "suspended_batch", "deferred", "item_request", "is_plain", "_is_new", "_new_until",
+                 "_handshake_tokens", "_end_tokens", "_handshake_seconds", "_incoming", "_source", "_max_size",
+                 "_max_inflated", "_reader", "_parse_error")
 
     def __init__(self, sock: socket.socket, server: Any, max_size: int, handshake_size: int = 0, *,
                  inflated_size: int = 0, handshake_done: bool = False, keep_open: bool = False, tls: bool = False) -> None:
@@ -85,23 +89,19 @@ class ServerConnection(DetachedCalls):
         # A connection that needs no handshake is one of the program itself, and never shares the account of new
         # clients.
         self._is_new, self._new_until = not handshake_done, 0.0
-        self.dropped = False
+        self.dropped = self.is_postponed = self.counts_as_large = self.is_plain = False
         # Tokens: pop() of a list is atomic, so exactly one thread gets each of them, without a lock.
         self._handshake_tokens, self._end_tokens = [True], [True]
-        self.watched = 0
+        self.watched = self.oneway_calls = 0
         self.loop_seconds = self.usual_seconds = self.shared_seconds = 0.0
         self.waits_at: Optional[float] = None
         self._handshake_seconds: Optional[float] = None  # the part of it that was charged before the handshake was done
-        self.is_postponed = False
         self.auth_pending: Any = None
         self.identity: Any = None
         self.server_proof: Optional[bytes] = None
         self.worker: Any = None
-        self.counts_as_large = False
-        self.oneway_calls = 0
         self.oneway_full = self.paused = False
         self.tls_handshake = tls
-        self._system_timeout = 0.0
         self._incoming: Any = None  # the receiver that receive_polling() uses
         # A socket of the program may be one of the ssl module, which has no limit for records without data.
         self._source: Any = tls_guard.guarded(sock) if keep_open else sock
@@ -116,6 +116,7 @@ class ServerConnection(DetachedCalls):
         self.pending: Any = None
         self.suspended_batch: Any = None
         self.deferred: Any = None
+        self.item_request: Optional[ItemRequest] = None
 
     @classmethod
     def accepted(cls, sock: socket.socket, server: Any) -> ServerConnection:

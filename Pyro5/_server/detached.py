@@ -20,6 +20,7 @@ __all__ = ["DetachedCalls"]
 log = logging.getLogger("Pyro5.server.connection")
 
 MAX_DETACHED = 1024  # calls of a client that run beside others; beyond, the next one is waited for
+_NO_CALLS: Any = frozenset()
 
 
 class DetachedCalls(WritingConnection):
@@ -33,6 +34,8 @@ class DetachedCalls(WritingConnection):
         dropped: the loop has removed it.
     """
 
+    __slots__ = ("detached", "_in_threads", "_system_timeout")
+
     server: Any
     features: Optional[FrozenSet[str]]
     deferred: Any
@@ -41,8 +44,9 @@ class DetachedCalls(WritingConnection):
     def __init__(self, sock: socket.socket, keep_open: bool) -> None:
         super().__init__(sock, keep_open=keep_open)
         self._system_timeout = 0.0
-        self.detached: Set[DeferredCall] = set()
-        self._in_threads: Set[DeferredCall] = set()  # those of them that run in threads
+        # Sets as soon as there are such calls: two that are empty would take 430 bytes.
+        self.detached: Set[DeferredCall] = _NO_CALLS
+        self._in_threads: Set[DeferredCall] = _NO_CALLS  # those of them that run in threads
 
     @property
     def may_detach(self) -> bool:
@@ -62,6 +66,8 @@ class DetachedCalls(WritingConnection):
 
     def detach(self, call: DeferredCall) -> None:
         """Run a method beside the next requests."""
+        if self.detached is _NO_CALLS:
+            self.detached, self._in_threads = set(), set()
         self.detached.add(call)
         if runs_in_worker(call.deferred):
             self._in_threads.add(call)
