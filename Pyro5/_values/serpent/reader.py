@@ -132,6 +132,15 @@ def fast_loads_call(text: str) -> Any:
 
 def read_body(body: str) -> Any:
     """Return the value of a document without its first line; NOT_FAST if only the slow reader can read it."""
+    # Most small values differ from JSON in their quotes only: saves 130 byte codes.
+    if len(body) < _LONG_BODY and not ('"' in body or "\\" in body or "(" in body or "null" in body or "true" in body
+                                       or "false" in body or "None" in body or "True" in body or "False" in body
+                                       or "b'" in body and _BEGIN_OF_BYTES.search(body) or "{" in body and ":" not in body):
+        if len(body) <= 2 * _MAX_FAST_DEPTH or openings(body) <= _MAX_FAST_DEPTH:
+            try:
+                return scan_list(body.replace("'", '"'))
+            except (ValueError, StopIteration, RecursionError):
+                pass    # keys that are not strings
     if "\0" in body or "\n" in body or "\r" in body:
         return NOT_FAST     # serpent writes these characters as escapes
     if _may_contain_bytes(body[:_LONG_BODY]):

@@ -80,6 +80,8 @@ class Reading(unittest.TestCase):
             "{'a':[1,(2,3,{'b':{'c':[]}})],'t':((),((),))}",
             "{'data': 'YWJj', 'encoding': 'base64'}",
             "{'k':1,'j':2,'k':3}",
+            "{'k': [1, {'j': 'a:b'}], 'b': '{'}",
+            "['\t', '#', 'null', 'b']",
             "[(),[(None,)]]",
             "('obj','method',(),{})",
             "('obj','method',('x',),{'k':True})",
