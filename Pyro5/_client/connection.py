@@ -97,8 +97,7 @@ class Connection(socketutil.SocketConnection):
         self.call_id: Optional[bytes] = None
         self.deadline: Optional[float] = None
         self.late: Set[int] = set()
-        # A set and not a count: streams are opened and ended in several threads, also in finalizers; each change is atomic.
-        self.streams: Set[str] = set()
+        self.streams: Set[str] = set()  # not a count: finalizers change it, too, and each change of a set is atomic
         self.idle_since = 0.0
         self.is_suspect = False
         self.generation = 0
@@ -318,8 +317,7 @@ class Connection(socketutil.SocketConnection):
         reply = None
         try:
             if request is not None:
-                # Set before the first byte is sent, and cleared by the caller when the reply has been checked. An exception
-                # in between leaves it set, KeyboardInterrupt included.
+                # Set before the first byte is sent. The caller clears it when the reply was checked: any exception leaves it.
                 self.mid_exchange, self.reply_is_due = True, False
                 if isinstance(request, bytes):
                     self.sock.sendall(request)
@@ -329,7 +327,9 @@ class Connection(socketutil.SocketConnection):
             if request is None or self.late:
                 reply = reader.next_message()  # it may have arrived together with a late one
             # Most replies arrive in one receive. Only the others need a deadline, which costs a system call per receive.
-            if reply is None and not reader.receive_from(self._incoming):
+            if reply is None and reader.expects_large and self._can_scatter and self.deadline is None:
+                reply = reader.large_message(self._incoming.recv(HEADER_SIZE), self.sock)
+            elif reply is None and not reader.receive_from(self._incoming):
                 raise EOFError
             reply = reply or reader.next_message() or self._receive_rest()
         except OSError as x:

@@ -18,7 +18,7 @@ from .._net import busy_poll, stream_sockets, tls_guard
 from .._wire import features
 from .._wire.reader import INFLATED_RATIO, RECEIVE_BYTES, MessageReader
 from ..configure import global_version
-from ..protocol import ReceivingMessage, SendingMessage
+from ..protocol import HEADER_SIZE, ReceivingMessage, SendingMessage
 from ..socketutil import is_timeout
 from .detached import DetachedCalls
 from .output import DONT_WAIT
@@ -292,21 +292,6 @@ class ServerConnection(DetachedCalls):
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
 
-    def set_receive_timeout(self, seconds: float) -> None:
-        """Make receiving block up to this time, for a worker; setTimeout() ends this.
-
-        A timeout of Python's costs a poll() before each receive and each send. That of the system costs nothing, but
-        the ssl module and some systems do not support it.
-        """
-        if self._uses_python_timeout:
-            self.setTimeout(seconds)
-            return
-        # Set once per connection: the system keeps the option while the socket switches between blocking and non-blocking.
-        if self._system_timeout != seconds:
-            self._system_timeout = seconds
-            self._uses_python_timeout = not stream_sockets.set_system_receive_timeout(self.sock, seconds)
-        self.setTimeout(seconds if self._uses_python_timeout else None)
-
     # ------------------------------------------------------------ reading
 
     @property
@@ -374,7 +359,15 @@ class ServerConnection(DetachedCalls):
             OSError: no data is available (see events_wanted and is_timeout), or the connection is lost.
         """
         self.is_plain = False
-        return self._reader.receive_from(self.receiver() if polls else self._source) > 0
+        source, reader = self.receiver() if polls else self._source, self._reader
+        if not (reader.expects_large and self._send_flags) or self.pending is not None:
+            return reader.receive_from(source) > 0
+        # Without waiting for the body: a worker does not wait for a client that sends the header alone.
+        data: bytes = source.recv(HEADER_SIZE)
+        if global_version.number != self.settings_version:
+            self._read_settings()
+        self.pending = reader.large_message(data, self.sock, DONT_WAIT)
+        return len(data) > 0
 
     @property
     def has_more(self) -> bool:

@@ -34,7 +34,7 @@ class DetachedCalls(WritingConnection):
         dropped: the loop has removed it.
     """
 
-    __slots__ = ("detached", "_in_threads", "_system_timeout")
+    __slots__ = ("detached", "_in_threads")
 
     server: Any
     features: Optional[FrozenSet[str]]
@@ -43,7 +43,6 @@ class DetachedCalls(WritingConnection):
 
     def __init__(self, sock: socket.socket, keep_open: bool) -> None:
         super().__init__(sock, keep_open=keep_open)
-        self._system_timeout = 0.0
         # Sets as soon as there are such calls: two that are empty would take 430 bytes.
         self.detached: Set[DeferredCall] = _NO_CALLS
         self._in_threads: Set[DeferredCall] = _NO_CALLS  # those of them that run in threads

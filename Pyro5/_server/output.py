@@ -9,6 +9,7 @@ import socket
 import threading
 from typing import Any, Callable, List
 
+from .._net import stream_sockets
 from ..protocol import MAX_SCATTERED_BUFFERS, Buffer, SendingMessage
 from ..socketutil import SocketConnection, events_wanted, is_timeout
 
@@ -43,7 +44,7 @@ class WritingConnection(SocketConnection):
 
     # A dict for the 50 attributes of a client's connection would take 1.2 KB more.
     __slots__ = ("is_shared", "bytes_received", "bytes_sent", "closing", "lost", "has_tls", "outgoing", "peer_address",
-                 "_output_lock", "_held", "_held_bytes", "_uses_python_timeout", "_send_flags")
+                 "_output_lock", "_held", "_held_bytes", "_uses_python_timeout", "_send_flags", "_system_timeout")
 
     def __init__(self, sock: socket.socket, keep_open: bool) -> None:
         super().__init__(sock, keep_open=keep_open)
@@ -60,10 +61,26 @@ class WritingConnection(SocketConnection):
         self._uses_python_timeout = self.has_tls or keep_open
         self._send_flags = 0 if self._uses_python_timeout else DONT_WAIT
         self.outgoing: List[memoryview] = []  # not a deque: it has few elements, and takes 700 bytes without any
+        self._system_timeout = 0.0
         try:
             self.peer_address: Any = sock.getpeername()
         except OSError:  # already disconnected; reading from it reports this
             self.peer_address = None
+
+    def set_receive_timeout(self, seconds: float) -> None:
+        """Make receiving block up to this time, for a worker; setTimeout() ends this.
+
+        A timeout of Python's costs a poll() before each receive and each send. That of the system costs nothing, but
+        the ssl module and some systems do not support it.
+        """
+        if self._uses_python_timeout:
+            self.setTimeout(seconds)
+            return
+        # Set once per connection: the system keeps the option while the socket switches between blocking and non-blocking.
+        if self._system_timeout != seconds:
+            self._system_timeout = seconds
+            self._uses_python_timeout = not stream_sockets.set_system_receive_timeout(self.sock, seconds)
+        self.setTimeout(seconds if self._uses_python_timeout else None)
 
     @property
     def has_outgoing(self) -> bool:

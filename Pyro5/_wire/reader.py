@@ -14,6 +14,7 @@ RECEIVE_BYTES = 64 * 1024  # size of a receive; a small message arrives in one
 FIRST_BODY_BYTES = 64 * 1024  # initial size of the buffer for a body, independent of the size that the header announces
 INFLATED_RATIO = 32  # ordinary data is rarely compressed by a higher factor; data of an attack can be, by a factor of 1000
 MAX_BODY_STEP_BYTES = 16 * 1024 * 1024  # the buffer for a body grows by at most this size at once
+AT_ONCE_BYTES = 256 * 1024  # of a body that is received at once, if it follows a large one; longer ones arrive in pieces
 
 
 class MessageReader:
@@ -44,12 +45,13 @@ class MessageReader:
             the next one has been received.
         admit: called with the size of a body that has not arrived in one piece, before memory is allocated for it; may raise.
             None: not called.
+        expects_large: the last message was a large one, and nothing has been received since.
         refused: after next_message() has raised an exception, the message if its header was valid but not its size or body.
             Its type, sequence number and serializer id can be used for a reply. Otherwise None.
     """
 
     __slots__ = ("max_size", "size_setting", "max_inflated", "_rest", "position", "_message", "_body", "_room", "_filled",
-                 "_last_size", "_target", "_expects_large", "refused", "free_annotations", "inflated_ratio", "admit",
+                 "_last_size", "_target", "expects_large", "refused", "free_annotations", "inflated_ratio", "admit",
                  "has_chunks", "shared")
 
     def __init__(self, max_size: int = 0, size_setting: str = "MAX_MESSAGE_SIZE", max_inflated: int = 0) -> None:
@@ -66,7 +68,7 @@ class MessageReader:
         self._room = 0
         self._filled = 0
         self._last_size = 0  # of the last large body that was complete
-        self._expects_large = False  # the last message was a large one
+        self.expects_large = False
         self._target: Optional[memoryview] = None  # the part of the buffer that the current receive writes to
         self.refused: Optional[ReceivingMessage] = None
         self.has_chunks = False
@@ -116,10 +118,10 @@ class MessageReader:
                 raise
             self.received(count)
             return count
-        if self._expects_large:
+        if self.expects_large:
             # Another large one is likely. Its header is received alone, and the body where it stays: copying the beginning of
             # 100 KB takes as long as receiving all of it, because it is not in the cache of this processor yet.
-            self._expects_large = False
+            self.expects_large = False
             data: bytes = sock.recv(HEADER_SIZE)
         else:
             data = sock.recv(RECEIVE_BYTES)
@@ -133,7 +135,7 @@ class MessageReader:
         """Add received bytes. Must not be called while mid_body is true."""
         if self._message is not None:
             raise ValueError("feed() in the middle of a body")
-        rest = self._rest
+        rest, self.expects_large = self._rest, False
         self._rest = rest[self.position:] + data if rest else data
         self.position = 0
 
@@ -157,6 +159,37 @@ class MessageReader:
             raise ValueError("received() without get_buffer()")
         self._filled += count
         target.release()  # the buffer cannot grow while there are views of it
+
+    def large_message(self, header: bytes, sock: Any, flags: int = 0) -> Optional[ReceivingMessage]:
+        """Receive the body of a message whose header was received alone, and return the message if it is another large one
+        of which all has arrived, and nothing has to be decoded. Otherwise store what was received for next_message(), and
+        return None.
+
+        Only while expects_large is true. Saves 200 byte codes of a large message, and clearing the memory for it.
+
+        Args:
+            flags: of the receive; it may raise BlockingIOError.
+        """
+        self._rest, self.expects_large = header, False
+        try:
+            message = ReceivingMessage(header) if len(header) == HEADER_SIZE else None
+        except errors.ProtocolError:
+            message = None  # next_message() raises it again
+        if message is None or message.annotations_size or message.flags & FLAGS_COMPRESSED or self.admit is not None:
+            return None
+        size = message.data_size
+        if size > AT_ONCE_BYTES or 0 < self.max_size < size:
+            return None
+        try:
+            body = sock.recv(size, flags)
+        except BlockingIOError:
+            return None
+        if len(body) < size or size <= buffers.LARGE_BYTES:
+            self._rest = header + body
+            return None
+        buffers.expect_large(size)
+        self._rest, self.expects_large, message.data = b"", True, body
+        return message
 
     def next_message(self) -> Optional[ReceivingMessage]:
         """Remove the next complete message and return it, None if there is none yet.
@@ -263,7 +296,7 @@ class MessageReader:
         self._body, self._message, self._room, self._filled, self._last_size = None, None, 0, 0, size
         if size > buffers.LARGE_BYTES:
             buffers.expect_large(size)
-            self._expects_large = True
+            self.expects_large = True
         self._add_payload(message, payload)
         return message
 

@@ -249,7 +249,8 @@ class BrokenReplyTests(PairTestCase):
 
     def test_interrupted(self) -> None:
         conn, _ = self.pair()
-        with mock.patch.object(conn, "_reader", mock.Mock(receive_from=mock.Mock(side_effect=KeyboardInterrupt))):
+        reader = mock.Mock(expects_large=False, receive_from=mock.Mock(side_effect=KeyboardInterrupt))
+        with mock.patch.object(conn, "_reader", reader):
             with self.assertRaises(KeyboardInterrupt):
                 conn.round_trip(request(), "echo")
         self.assertTrue(conn.mid_exchange)

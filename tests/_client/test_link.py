@@ -181,7 +181,7 @@ class BrokenExchangeTests(LinkTestCase):
     def test_an_interruption(self) -> None:
         def prepare(link: Link) -> None:
             assert link.connection is not None
-            link.connection._reader = mock.Mock(receive_from=mock.Mock(side_effect=KeyboardInterrupt))
+            link.connection._reader = mock.Mock(expects_large=False, receive_from=mock.Mock(side_effect=KeyboardInterrupt))
 
         self.check_recovers(lambda peer: peer.read_call(), KeyboardInterrupt, prepare)
 

@@ -55,13 +55,15 @@ def cut(data: bytes, sizes: Iterable[int]) -> Iterator[bytes]:
 
 
 class Stream:
-    """A socket with all the bytes of a stream: returns as many as are asked for, and keeps the sizes of the receives."""
+    """A socket with all the bytes of a stream. Keeps the sizes of the receives."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, most: int = 10 ** 9) -> None:
         self.data = data
+        self.most = most
         self.sizes: List[int] = []
 
-    def recv(self, size: int) -> bytes:
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        size = min(size, self.most)
         received, self.data = self.data[:size], self.data[size:]
         self.sizes.append(len(received))
         return received
@@ -98,6 +100,66 @@ class AfterLargeMessages(unittest.TestCase):
         # Only the first one is received in two steps.
         self.assertEqual([HEADER_SIZE, 10, 20 + 30 + 2 * HEADER_SIZE], self.receive(100000, 10, 20, 30)[2:])
         self.assertEqual([HEADER_SIZE, HEADER_SIZE + 5], self.receive(100000, 0, 5)[2:])
+
+
+class AtOnce(unittest.TestCase):
+    """A large message behind another large one, whose body is received behind its header, without a buffer."""
+
+    def setUp(self) -> None:
+        self.reader = MessageReader(max_size=300000)
+        self.receive(message(b"x" * 100000))
+
+    def receive(self, data: bytes, sock: Any = None) -> List[ReceivingMessage]:
+        """Receive a message in any way, and all that follows it."""
+        sock = sock or Stream(data)
+        found: List[ReceivingMessage] = []
+        while sock.data:
+            if self.reader.expects_large:
+                found.extend(filter(None, [self.reader.large_message(sock.recv(HEADER_SIZE), sock)]))
+            else:
+                self.reader.receive_from(sock)
+            found.extend(iter(self.reader.next_message, None))
+        return found
+
+    def test_one_that_is_complete(self) -> None:
+        sock = Stream(message(b"y" * 90000, seq=3))
+        received = self.reader.large_message(sock.recv(HEADER_SIZE), sock)
+        assert received is not None
+        self.assertEqual((3, b"y" * 90000, bytes), (received.seq, received.data, type(received.data)))
+        self.assertEqual([HEADER_SIZE, 90000], sock.sizes)
+        self.assertTrue(self.reader.expects_large)
+        self.assertFalse(self.reader.mid_message)
+
+    def test_all_others_come_out_as_they_would_otherwise(self) -> None:
+        kinds = {"small": message(b"y"), "empty": message(b""), "annotated": message(b"y" * 90000, {"ABCD": b"value"}),
+                 "compressed": message(b"y" * 90000, compress=True), "large": message(b"y" * 280000)}
+        for kind, data in kinds.items():
+            for most in (10, 50000, 10 ** 6):
+                with self.subTest(kind, most=most):
+                    self.setUp()
+                    found = self.receive(b"", Stream(data + message(b"z"), most))
+                    self.assertEqual([bytes(ReceivingMessage(data, data[HEADER_SIZE:]).data), b"z"], [m.data for m in found])
+
+    def test_a_body_that_has_not_arrived(self) -> None:
+        class Unready:
+            def recv(self, size: int, flags: int) -> bytes:
+                raise BlockingIOError
+
+        data = message(b"y" * 90000)
+        self.assertIsNone(self.reader.large_message(data[:HEADER_SIZE], Unready(), 64))
+        self.assertIsNone(self.reader.next_message())
+        self.assertEqual((0, 90000), self.reader.body_progress)
+        self.assertEqual([b"y" * 90000], [m.data for m in self.receive(data[HEADER_SIZE:])])
+
+    def test_what_is_refused(self) -> None:
+        for data in (message(b"y" * 300001), b"x" * 100000, b"PYRO\x01\xf6" + bytes(100000)):
+            self.setUp()
+            sock = Stream(data)
+            self.assertIsNone(self.reader.large_message(sock.recv(HEADER_SIZE), sock))
+            self.assertEqual([HEADER_SIZE], sock.sizes)
+            for _ in range(2):
+                with self.assertRaises(errors.ProtocolError):
+                    self.reader.next_message()
 
 
 class Reading(unittest.TestCase):
