@@ -272,20 +272,22 @@ def _invoke(link: Link, name: str, args: Sequence[Any], kwargs: Mapping[str, Any
     If the call is no plain one, but there is a usable connection, and it is not to be repeated, this saves the calls of
     repeated() and _pyroInvoke(). Everything else takes the usual way.
     """
-    connection, result = None, NOT_MADE
+    connection = None
     # Nothing is replaced on the class either.
     if not of_clients.installed and Proxy._pyroInvoke is _own_invoke and Proxy._pyroAnnotations is _own_annotations:
-        if not flags:
-            result = call_plainly(link, name, args, kwargs)
-        if result is NOT_MADE and not link.max_retries and link.retry is None:
+        result = NOT_MADE if flags else call_plainly(link, name, args, kwargs)
+        if result is not NOT_MADE:
+            return result if type(result) is not replies.StreamOpened else _stream_of(link, result)
+        if not link.max_retries and link.retry is None:
             connection = link.acquire_ready()
-    if connection is not None:
-        result = link.call(connection, name, args, kwargs, protocol.FLAGS_ONEWAY if name in link.oneway else flags)
-    elif result is NOT_MADE:
+    if connection is None:
         return repeated(link, _proxy_sharing(link)._pyroInvoke, name, args, kwargs, flags)
-    if type(result) is replies.StreamOpened:
-        return streams.ItemStream(str(result.stream_id), _proxy_sharing(link))
-    return result
+    result = link.call(connection, name, args, kwargs, protocol.FLAGS_ONEWAY if name in link.oneway else flags)
+    return result if type(result) is not replies.StreamOpened else _stream_of(link, result)
+
+
+def _stream_of(link: Link, opened: replies.StreamOpened) -> streams.ItemStream:
+    return streams.ItemStream(str(opened.stream_id), _proxy_sharing(link))
 
 
 def _invoke_repeatedly(link: Link, send: Callable[..., Any], name: str, *arguments: Any) -> Any:

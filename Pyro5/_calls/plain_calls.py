@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 from contextvars import copy_context
-from typing import Any, Dict, FrozenSet, NamedTuple, Optional, Tuple, Union
+from typing import Any, NamedTuple, Optional, Union
 
 from .. import errors
 from .._messages.requests import ARGUMENTS, checked_call, new_call
@@ -32,11 +32,13 @@ _unpack, _pack = PLAIN_HEADER.unpack_from, PLAIN_HEADER.pack
 
 
 class _Form(NamedTuple):
-    """What the plain requests of a client have in common, and their replies."""
+    """What the plain requests of a client have in common, and their replies, as long as no setting changes."""
 
+    version: int  # of the settings
+    begin: bytes
+    reply_begin: bytes
     serializer: SerializerBase
     flags: int
-    reply_begin: bytes
 
 
 class PlainCalls:
@@ -50,13 +52,11 @@ class PlainCalls:
     def __init__(self, daemon: Any, dispatcher: Dispatcher, handle_request: Any) -> None:
         self._daemon, self._handle_request = daemon, handle_request
         self._dispatcher = dispatcher
-        self._forms: Dict[Tuple[bytes, Optional[FrozenSet[str]]], _Form] = {}
         self._version = -1  # of the settings, see set_options
         self._max_sizes = 0
 
     def set_options(self, version: int) -> None:
         """Use the options that the dispatcher has from now on, which are those of this version of the settings."""
-        self._forms = {}
         options = self._dispatcher.options
         self._max_sizes = min(options.wire.max_size or SHORT_REQUEST_BYTES, SHORT_REQUEST_BYTES) << 32
         self._version = -1 if options.log_wire or options.stall_seconds > 0 else version
@@ -65,7 +65,8 @@ class PlainCalls:
         """Answer a request if it is a plain one, and send the reply. Otherwise return False: nothing has been done.
 
         Args:
-            connection: its attribute is_plain is set, and is cleared if something is left to do.
+            connection: its attribute is_plain is set, and is cleared if something is left to do. What its requests have in
+                common is stored in it.
 
         Raises:
             OSError: the connection is lost.
@@ -75,10 +76,11 @@ class PlainCalls:
             begin, seq, sizes, correlation_id, end = _unpack(data)
         except struct.error:
             return False  # not even a header
-        form = self._forms.get((begin, connection.features)) or self._new_form(begin, connection.features)
+        form = connection.form
+        if form is None or form.version != global_version.number or form.begin != begin:
+            form = self._new_form(connection, begin)
         # The sizes of payload and annotations; of these there are none.
         if (form is None or sizes != len(data) - HEADER_SIZE << 32 or sizes > self._max_sizes or end != HEADER_END
-                or not connection.settings_version == self._version == global_version.number
                 or self._daemon.handleRequest != self._handle_request):
             return False
         if not form.flags:
@@ -102,16 +104,21 @@ class PlainCalls:
         connection.is_plain = connection.stays_plain
         return True
 
-    def _new_form(self, begin: bytes, features: Optional[FrozenSet[str]]) -> Optional[_Form]:
-        """Return the form of plain requests that begin like this, None if these are no plain ones."""
+    def _new_form(self, connection: Any, begin: bytes) -> Optional[_Form]:
+        """Return the form of the plain requests of a client, which begin like this. None: they are no plain ones, or a setting
+        has changed.
+        """
+        version, serializer_id = self._version, begin[7]
+        if not connection.settings_version == version == global_version.number:
+            return None
         for flags in (0, FLAGS_CORR_ID):
-            serializer_id = begin[7]
             if begin == header_begin(MSG_INVOKE, serializer_id, flags):
                 try:
-                    serializer = self._dispatcher.serializers[serializer_id, features]
+                    serializer = self._dispatcher.serializers[serializer_id, connection.features]
                 except errors.SerializeError:
                     return None  # the dispatcher refuses it
-                form = self._forms[begin, features] = _Form(serializer, flags, header_begin(MSG_RESULT, serializer_id))
+                form = _Form(version, begin, header_begin(MSG_RESULT, serializer_id), serializer, flags)
+                connection.form = form
                 return form
         return None
 

@@ -50,7 +50,7 @@ class ServerConnection(DetachedCalls):
         is_plain: nothing has been received behind the last message, which is small and has no annotations; when it has been
             answered, nothing is left to send or to do. The client has finished its handshake and waits for each reply; there
             is no TLS layer. False if not all of this is known.
-        settings_version: of the settings that are applied to it.
+        settings_version, form: of the settings that are applied to it; what its plain requests have in common, see PlainCalls.
         dropped: the loop has removed it.
         watched: the events that the loop waits for, 0 while a worker owns the connection.
         oneway_calls: the number of unfinished oneway calls of the client.
@@ -74,7 +74,7 @@ class ServerConnection(DetachedCalls):
     __slots__ = ("server", "handshake_done", "features", "buffers", "waiting_since", "dropped", "watched", "loop_seconds",
                  "usual_seconds", "shared_seconds", "waits_at", "is_postponed", "auth_pending", "identity", "server_proof",
                  "worker", "counts_as_large", "oneway_calls", "oneway_full", "paused", "tls_handshake", "settings_version",
-                 "pending", "suspended_batch", "deferred", "item_request", "is_plain", "_is_new", "_new_until",
+                 "form", "pending", "suspended_batch", "deferred", "item_request", "is_plain", "_is_new", "_new_until",
                  "_handshake_tokens", "_end_tokens", "_handshake_seconds", "_incoming", "_source", "_max_size",
                  "_max_inflated", "_reader", "_parse_error")
 
@@ -85,9 +85,9 @@ class ServerConnection(DetachedCalls):
         self.handshake_done = handshake_done
         self.features: Optional[FrozenSet[str]] = None
         self.buffers: Any = None
+        self.form: Any = None
         self.waiting_since = 0.0
-        # A connection that needs no handshake is one of the program itself, and never shares the account of new
-        # clients.
+        # A connection that needs no handshake is one of the program, and never shares the account of new clients.
         self._is_new, self._new_until = not handshake_done, 0.0
         self.dropped = self.is_postponed = self.counts_as_large = self.is_plain = False
         # Tokens: pop() of a list is atomic, so exactly one thread gets each of them, without a lock.
@@ -138,6 +138,7 @@ class ServerConnection(DetachedCalls):
     def expect_another_handshake(self) -> None:
         """Accept one more CONNECT message, because the first one was answered with a challenge."""
         self._handshake_tokens.append(True)
+
     def use_buffers(self, options: Any) -> None:
         """Send large buffers beside the payload of messages from now on, and accept them, unless the options are None."""
         self.buffers = options
@@ -146,7 +147,7 @@ class ServerConnection(DetachedCalls):
 
     def _read_settings(self) -> None:
         """Apply the limits of the current settings, from the next message on."""
-        # Read first: a change between these lines leaves an old number, so the next message compares again.
+        # First: a change between these lines leaves an old number, so the next message compares again.
         version = global_version.number
         limits = self.server.current_limits()
         self._max_size, self._max_inflated = limits.message_bytes, limits.inflated_bytes

@@ -21,6 +21,7 @@ class PlainConnection(FakeConnection):
         super().__init__(handshake_done)
         self.settings_version = global_version.number
         self.is_plain = self.stays_plain = True
+        self.form: Any = None
         self.bytes_received = self.bytes_sent = 0
         self.waiting_since = 0.0
         self.most = 1 << 30  # bytes that the network accepts
@@ -63,6 +64,7 @@ class PlainCallsTestCase(test_dispatch.DispatchTestCase):
         daemon: Any = self.daemon
         self.calls = PlainCalls(daemon, self.dispatcher, daemon.handleRequest)
         self.calls.set_options(global_version.number)
+        self.client.form = None  # as if a setting had been changed
 
     def message(self, *args: Any, **options: Any) -> ReceivingMessage:
         message = super().message(*args, **options)

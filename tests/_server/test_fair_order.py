@@ -118,5 +118,46 @@ class Preemption(unittest.TestCase):
         self.assertEqual(0.1, fair_order._Processor().seconds_used(0.1))
 
 
+class Cheap(FairOrderTestCase):
+    """Clients with short requests are served as they come, until one of them takes long."""
+
+    def cheap(self, name: str, seconds: float = 0.0001, usual: float = 0.0) -> Any:
+        entry = self.ready(name, seconds)
+        entry[0].data.is_plain, entry[0].data.usual_seconds = True, usual
+        return entry
+
+    def handle(self, *entries: Any) -> List[str]:
+        self.served.clear()
+        self.order.turn_ends = self.clock.now + TURN_SECONDS
+        left = self.order.handle_all(list(entries), self.clock.now)
+        self.assertEqual(len(entries), len(self.served) + len(left))
+        return list(self.served)
+
+    def test_as_they_come(self) -> None:
+        a, b, c = (self.cheap(name) for name in "abc")
+        b[0].data.loop_seconds = 100.0
+        self.assertEqual(["b", "a", "c"], self.handle(b, a, c))
+        self.assertEqual([0.0, 100.0], [a[0].data.loop_seconds, b[0].data.loop_seconds])
+        self.assertTrue(self.order.is_shared)
+
+    def test_one_that_takes_long(self) -> None:
+        long, used, fresh = self.cheap("long", 0.002), self.cheap("used"), self.cheap("fresh")
+        used[0].data.loop_seconds, fresh[0].data.loop_seconds = 3.0, 1.0
+        self.assertEqual(["long", "fresh", "used"], self.handle(long, used, fresh))  # from here on by what they have used
+        self.assertAlmostEqual(0.002, long[0].data.usual_seconds)
+        self.assertEqual(["fresh", "long"], self.handle(long, fresh))
+
+    def test_one_that_usually_takes_long(self) -> None:
+        slow, quick = self.cheap("slow", 0.0001, usual=0.01), self.cheap("quick")
+        self.assertEqual(["quick", "slow"], self.handle(slow, quick))
+        for _ in range(10):
+            self.handle(slow, quick)
+        self.assertEqual(["slow", "quick"], self.handle(slow, quick))  # it has become cheap
+
+    def test_the_turn_is_over(self) -> None:
+        entries = [self.cheap("%d" % number, 0.00045) for number in range(20)]
+        self.assertEqual([str(number) for number in range(9)], self.handle(*entries))
+
+
 if __name__ == "__main__":
     unittest.main()
