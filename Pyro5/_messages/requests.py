@@ -109,10 +109,13 @@ def invoke_request(serializer: SerializerBase, seq: int, flags: int, object_id: 
 
 def are_plain(args: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bool:
     """Return whether the arguments of a call are numbers, short texts and small containers of them."""
-    for values in (args, kwargs.values()) if kwargs else (args,):
-        if not large_buffers.contain_none(values) or any(map(is_long, values)):
-            return False
-    return True
+    return all(map(_is_plain, args)) and (not kwargs or all(map(_is_plain, kwargs.values())))
+
+
+def _is_plain(value: Any) -> bool:
+    kind = type(value)
+    return (kind in NUMBERS or kind is str and not is_long(value)
+            or (kind is dict or kind in ARGUMENTS) and large_buffers.contains_none(value))
 
 
 def _require_only_argument(args: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> None:

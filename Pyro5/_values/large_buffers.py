@@ -20,8 +20,9 @@ from .._wire.chunks import MAX_CHUNKS, MIN_CHUNK_BYTES
 from . import classes, plain
 from .numpy_scalars import is_array
 
-__all__ = ["SMALL", "Incoming", "Outgoing", "all_with_references", "array_reference", "contain_no_bytes", "contain_none",
-           "current", "large_size", "lasting", "nothing_collected", "number_of", "received", "with_references"]
+__all__ = ["SMALL", "Incoming", "Outgoing", "all_with_references", "array_reference", "contain_no_bytes",
+           "contain_none", "contains_none", "current", "large_size", "lasting", "nothing_collected", "number_of", "received",
+           "with_references"]
 
 # In the namespace of the package: the tags of a program cannot collide with it.
 TAG_BUFFER = "Pyro5.buffer"
@@ -188,6 +189,12 @@ def all_with_references(values: Sequence[Any], outgoing: Outgoing) -> Sequence[A
     # One by one: their list itself is not replaced.
     replaced = [_replaced(value, outgoing, types, _MAX_DEPTH) for value in values]
     return tuple(replaced) if type(values) is tuple else replaced
+
+
+def contains_none(container: Any) -> bool:
+    """Return the same as `contain_none` for one dict, list or tuple, in half the time if it has numbers and texts only."""
+    values = container.values() if type(container) is dict else container
+    return len(values) <= _MANY_OF_FEW and (SMALL.issuperset(map(type, values)) or contain_none(values))
 
 
 def contain_none(values: Collection[Any]) -> bool:
