@@ -246,7 +246,7 @@ class SocketServer_Threadpool(SocketServer):
 
     def _may_handle(self, connection: ServerConnection) -> bool:
         """Return whether the received request may be handled now. If not, the loop continues with the connection."""
-        if connection.large_bytes and not connection.has_reserved_worker and not connection.counts_as_large:
+        if not connection.counts_as_large and connection.large_bytes and not connection.has_reserved_worker:
             connection.counts_as_large = self._pool.begin_large()
             if not connection.counts_as_large:
                 return False  # the loop queues it with submit_large()

@@ -96,7 +96,7 @@ class WritingConnection(SocketConnection):
         """
         self.bytes_sent += message.size
         if not self.is_shared:
-            self._send_buffers(message.buffers)
+            self._send_buffers(message.buffers, message.size)
             return
         holds = not self.closing and self.has_next_request()
         with self._output_lock:
@@ -124,7 +124,7 @@ class WritingConnection(SocketConnection):
         if not held or self.lost:
             return
         self._held, self._held_bytes = [], 0
-        self._send_buffers([b"".join(held)] if len(held) > 1 and size <= 2 * JOINED_BYTES else held)
+        self._send_buffers([b"".join(held)] if len(held) > 1 and size <= 2 * JOINED_BYTES else held, size)
 
     def send_held(self) -> None:
         """Send what is held. May be called by other threads than the owner, which calls it before it receives.
@@ -136,7 +136,7 @@ class WritingConnection(SocketConnection):
             with self._output_lock:
                 self._send_held_locked()
 
-    def _send_buffers(self, buffers: List[Buffer]) -> None:
+    def _send_buffers(self, buffers: List[Buffer], size: int) -> None:
         if len(buffers) > MAX_SCATTERED_BUFFERS:
             # One send cannot have more buffers. The last one, often the largest, is not copied.
             buffers = [b"".join(buffers[:-1]), buffers[-1]]
@@ -144,7 +144,8 @@ class WritingConnection(SocketConnection):
         if not self.outgoing:  # else older output goes first
             # Several buffers in one system call: two calls would be two packets with TCP_NODELAY, and wake the client twice.
             sent = self.write(buffers[0]) if len(buffers) == 1 else self._write_all_at_once(buffers)
-        self.store(buffers, sent)
+        if sent < size:
+            self.store(buffers, sent)
 
     def store(self, buffers: List[Buffer], sent: int) -> None:
         """Store what is left to send after the first `sent` bytes."""

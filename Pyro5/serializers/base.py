@@ -25,6 +25,7 @@ _LONG_VALUE = 32 * 1024     # bytes or characters; copying shorter values into o
 _SENT_WITHOUT_COPY = frozenset((bytes, str))    # immutable, so the value cannot change while it is being sent
 _MAX_EXAMINED = 8           # elements of a container
 _CONTAINERS = frozenset((dict, list, tuple))
+_SEQUENCES = frozenset((list, tuple))
 _OVERRIDDEN = frozenset(("dumps", "dumpsCall", "loads", "loadsCall", "recreate_classes"))
 
 
@@ -392,10 +393,20 @@ def is_long_dict(value: Any) -> bool:
 def may_be_tagged(value: Any, data: Data) -> bool:
     """Return whether a decoded value may contain tagged dicts, for formats whose bytes contain text in UTF-8."""
     # Most long data is a single blob, for which a look at the value is much faster than searching the bytes for the tag.
-    if len(data) > LONG_DATA and not _may_contain_dicts(value, 3):
+    if len(data) > LONG_DATA and (type(value) in _SENT_WITHOUT_COPY or _is_flat_call(value)
+                                  or not _may_contain_dicts(value, 3)):
         return False
     # find() and not `in`, which first tries to use the tag as a number: 0.2 instead of 0.5 us.
     return (bytes(data) if type(data) is memoryview else data).find(TAG_BYTES) >= 0
+
+
+def _is_flat_call(value: Any) -> bool:
+    """Return whether a value is a call with positional arguments that are not containers: saves 150 byte codes."""
+    if type(value) not in _SEQUENCES or len(value) != 4:
+        return False
+    obj, method, args, kwargs = value
+    return (not kwargs and type(obj) is type(method) is str and type(args) in _SEQUENCES
+            and _CONTAINERS.isdisjoint(map(type, args)))
 
 
 def _may_contain_dicts(value: Any, levels: int) -> bool:

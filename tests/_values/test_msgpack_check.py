@@ -6,6 +6,7 @@ import struct
 import tracemalloc
 import unittest
 from typing import Any, Iterator
+from unittest import mock
 
 import msgpack
 
@@ -26,6 +27,9 @@ def announcing(size: int) -> Iterator[bytes]:
     yield filled_up(b"\xdc" + struct.pack(">H", min(size - 3, 65535)), size)
     yield filled_up(b"\xde" + struct.pack(">H", min(size // 2 - 3, 65535)) + b"\xa1k", size)
     yield filled_up(b"\xdf" + struct.pack(">I", size // 2 - 5) + b"\xa1k", size)
+    blob = b"\x92\xc6" + struct.pack(">I", size // 2) + bytes(size // 2)
+    yield blob + filled_up(b"\xdd" + struct.pack(">I", size // 2 - 11), size // 2 - 6)
+    yield blob + filled_up(b"\xdc\0\x80", size // 2 - 6)
     yield filled_up(b"\x92\xc4\x02\xdc\xdd\xdd" + struct.pack(">I", size - 9), size)
 
 
@@ -105,12 +109,28 @@ class ValidDataTests(unittest.TestCase):
         class Library:
             Unpacker = None
 
-        for value in (b"\xdd" * 100000, ["x" * 1000] * 1000,
-                      ("obj", "echo", [b"\xdd" * 100000, 1.5, None, True, -1, 1 << 40], {}),
-                      [{"name": "value", "number": 1}] * 1000):
+        for value in (["x" * 1000] * 1000, [{"name": "value", "number": 1}] * 1000):
             data = msgpack.packb(value)
             msgpack_check.check_announced(data, Library)
             msgpack_check.check_announced(memoryview(data), Library)
+
+    def test_blobs_need_no_check(self) -> None:
+        serializer = get_serializer("msgpack")
+        for value in (b"\xdd" * 100000, "x" * 100000, b"\xdd" * 20000, [[b"\xdc" * 1000] * 7, 1],
+                      ("obj", "echo", [b"\xdd" * 100000, 1.5, None, True, -1, 1 << 40], {}),
+                      ("obj", "echo", ["x" * 100000, [{"a": 1}] * 128], {"k": [b"\xdd" * 100] * 100})):
+            data = msgpack.packb(value)
+            for kind in (bytes, bytearray, memoryview):
+                with mock.patch.object(msgpack_check, "check_announced", side_effect=AssertionError):
+                    self.assertEqual(msgpack.unpackb(data), serializer.loads(kind(data)))
+
+    def test_what_is_not_mostly_a_blob(self) -> None:
+        for data in (b"", b"\xc6", b"\xdb\0", b"\x93" + bytes(1000), b"\xda\0\x50" + bytes(1000), bytes(200) + b"\xc6\0\1"):
+            self.assertFalse(msgpack_check.is_mostly_blob(data + bytes(10 ** 5)), data[:10])
+
+    def test_long_lists_beside_a_blob(self) -> None:
+        self.equal(["x" * 100000, list(range(1000))])
+        self.equal(["x" * 100000, [[["\u0721"] * 129] * 3] * 200])
 
 
 if __name__ == "__main__":

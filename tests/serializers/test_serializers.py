@@ -257,6 +257,10 @@ class Calls(Base):
         self.assertRaises(KeyError, serializer.loadsCall, b'{"object": "o"}')
 
 
+def joined(payload: Any) -> Any:
+    return b"".join(payload) if isinstance(payload, list) else payload
+
+
 class LongBlobs(Base):
     blob = bytes(range(256)) * 400
 
@@ -295,12 +299,28 @@ class LongBlobs(Base):
 
     def test_values_that_are_sent_in_one_piece(self) -> None:
         for serializer in self.binary():
-            for value in (b"x", bytearray(self.blob), "\xe9" * 100000, {"data": "x", "encoding": "base64"}):
+            for value in (b"x", bytearray(self.blob), "x" * 1000, {"data": "x", "encoding": "base64"}):
                 self.assertEqual(serializer.dumps(value), serializer.value_payload(value))
             for args in ((), (b"x",), ([self.blob],), (self.blob,) * 10):
                 self.assertEqual(serializer.dumpsCall("o", "m", args, {}), serializer.call_payload("o", "m", args, {}))
             whole = serializer.dumpsCall("o", "__setattr__", ("x", self.blob), None)
             self.assertEqual(whole, serializer.call_payload("o", "__setattr__", ("x", self.blob), None))
+
+    def test_texts_in_binary_formats(self) -> None:
+        for serializer in self.binary():
+            for text in ("x" * 40000, "x" * 100000, "\xe9" * 40000, "\u20ac" * 40000):
+                if serializer.name != "serpent":
+                    self.assertEqual(2, len(serializer.value_payload(text)))
+                self.assertEqual(text, serializer.loads(joined(serializer.value_payload(text))))
+                args = [text, 1, "y", text, ["z"]]
+                for kwargs in ({}, {"k": text}):
+                    call = serializer.loadsCall(joined(serializer.call_payload("object", "m\xe9thod", args, kwargs)))
+                    self.assertEqual(("object", "m\xe9thod", args, kwargs), (*call[:2], list(call[2]), call[3]))
+        lone = "\ud800" * 40000
+        serializer = serializers.get_serializer("marshal")
+        self.assertEqual(lone, serializer.loads(joined(serializer.value_payload(lone))))
+        if "msgpack" in serializers.serializers:
+            self.assertRaises(UnicodeEncodeError, serializers.get_serializer("msgpack").value_payload, lone)
 
     def test_text(self) -> None:
         serializer = serializers.get_serializer("serpent")

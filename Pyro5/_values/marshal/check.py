@@ -74,6 +74,8 @@ def loads(data: Data) -> Any:
         ValueError, EOFError, TypeError: the data is malformed or harmful.
         SerializeError: the data has too many keys with the same hash.
     """
+    if len(data) > _LONG_DATA and scan.is_blob(data):
+        return _loads(data)
     # Most small messages match none of the patterns. For these the check costs two searches: nothing in them can refer to a
     # container, since the number of an object in so few bytes is less than 2**24.
     may_share: Optional[bool] = False

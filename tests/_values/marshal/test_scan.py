@@ -4,9 +4,10 @@ from __future__ import annotations
 import marshal
 import random
 import unittest
-from typing import Any
+from typing import Any, List
 
 from Pyro5._values.marshal import check, reader, scan
+from Pyro5.serializers import get_serializer
 
 CODES = b"[({<>cr\xa9\xa8\xdb\xf2\0\x10z"
 CODE = compile("1", "", "eval")
@@ -46,6 +47,58 @@ class Harmless(unittest.TestCase):
         tags = ["a"]
         self.assertIs(True, scan.recognize(marshal.dumps([tags, tags])))
         self.assertIs(False, scan.recognize(marshal.dumps([tags, tags], 2)))
+
+
+class Blobs(unittest.TestCase):
+    """Long texts and bytes objects, and calls with one, as the serializer writes them."""
+
+    SIZE = 5000
+
+    def blobs(self) -> List[bytes]:
+        serializer, payloads = get_serializer("marshal"), []
+        for value in (b"r" * 40000, "x" * 40000, "\u20ac" * 40000):
+            payloads.append(serializer.value_payload(value))
+            payloads += [serializer.call_payload(obj, method, (value,), {}) for obj in ("object", "\u20ac" * 200)
+                         for method in ("echo", "m\xe9thod", "")]
+        return [b"".join(payload) for payload in payloads]
+
+    def test_they_are_recognized(self) -> None:
+        for data in self.blobs():
+            self.assertTrue(scan.is_blob(data), data[:50])
+            self.assertTrue(scan.is_blob(memoryview(data)))
+            self.assertEqual(marshal.loads(data), check.loads(data))
+
+    def test_nothing_else_is(self) -> None:
+        for value in (["x" * self.SIZE], ("o", "m", ["x" * self.SIZE, 1], {}), ("o", "m", ["x" * self.SIZE], {"a": 1}),
+                      ("o", "m", [["x" * self.SIZE]], {}), ("o", 1, ["x" * self.SIZE], {}), ROWS, 5, None):
+            for version in (2, marshal.version):
+                self.assertFalse(scan.is_blob(marshal.dumps(value, version)), value)
+
+    def test_mutations_have_the_same_form_or_are_not_recognized(self) -> None:
+        rng = random.Random(11)
+        for data in self.blobs():
+            heads = 600 if data[0] == 40 else 10
+            for _ in range(300):
+                changed = bytearray(data)
+                for _ in range(rng.randrange(1, 4)):
+                    place = rng.choice((rng.randrange(heads), len(data) - 1 - rng.randrange(4))) % len(data)
+                    changed[place] = rng.choice((rng.randrange(256), rng.choice(b"(){[<>cr\xe3\xdb\0us")))
+                if rng.random() < 0.2:
+                    del changed[rng.randrange(20)]
+                self.assert_inert(bytes(changed))
+
+    def assert_inert(self, data: bytes) -> None:
+        if not scan.is_blob(data):
+            return
+        try:
+            value = marshal.loads(data)
+        except ValueError:
+            return  # not UTF-8
+        if type(value) is tuple:
+            self.assertEqual([str, str, list, dict], list(map(type, value)))
+            self.assertEqual((1, {}), (len(value[2]), value[3]))
+            value = value[2][0]
+        self.assertIn(type(value), (str, bytes))
 
 
 class NotKnown(unittest.TestCase):
