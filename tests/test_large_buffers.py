@@ -123,7 +123,7 @@ class Calls(BuffersCase):
             store.echo([1, {"a": LARGE, "b": bytearray(LARGE)}])
             self.assertEqual(recorder.chunks[-2:], [["B000", "B001"]] * 2)
             self.assertLess(max(recorder.payload_sizes), 2000)
-            store.echo(LARGE[:chunks.MIN_CHUNK_BYTES])
+            store.echo([LARGE[:chunks.MIN_CHUNK_BYTES]])
             self.assertEqual(recorder.chunks[-2:], [[], []])
 
     def test_single_bytes_are_in_the_payload_of_serializers_that_do_not_copy_them(self) -> None:

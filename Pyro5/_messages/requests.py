@@ -12,9 +12,9 @@ from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence,
 
 from .. import callcontext, errors, protocol
 from .._values import large_buffers
+from .._wire.chunks import MIN_CHUNK_BYTES
 from ..protocol import Buffer, Payload, ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
-from ..serializers.base import is_long
 from . import blob, limits, out_of_band
 from .blob import SerializedBlob
 
@@ -108,13 +108,13 @@ def invoke_request(serializer: SerializerBase, seq: int, flags: int, object_id: 
 
 
 def are_plain(args: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bool:
-    """Return whether the arguments of a call are numbers, short texts and small containers of them."""
+    """Return whether the arguments of a call are numbers, short texts and bytes, and small containers of numbers and texts."""
     return all(map(_is_plain, args)) and (not kwargs or all(map(_is_plain, kwargs.values())))
 
 
 def _is_plain(value: Any) -> bool:
     kind = type(value)
-    return (kind in NUMBERS or kind is str and not is_long(value)
+    return (kind in NUMBERS or kind in _MAYBE_LONG and len(value) <= MIN_CHUNK_BYTES
             or (kind is dict or kind in ARGUMENTS) and large_buffers.contains_none(value))
 
 

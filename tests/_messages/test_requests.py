@@ -41,7 +41,7 @@ class Requests(InFreshContext):
         self.assertEqual((CORRELATION, {"ANNO": b"value"}), (correlation_of(request), request.annotations))
 
     def test_plain_arguments(self) -> None:
-        plain: List[Any] = [1, 2.5, None, True, "text", [1, {"a": 2}], (), {}]
+        plain: List[Any] = [1, 2.5, None, True, "text", b"bytes", [1, {"a": 2}], (), {}]
         others: List[Any] = ["x" * 100000, b"x" * 100000, object(), [[object()]], SerializedBlob("blob", (1,)), {1, 2},
                              bytearray(1)]
         for kwargs in (None, {}):
