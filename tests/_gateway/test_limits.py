@@ -320,7 +320,8 @@ class DeadTests(unittest.TestCase):
                 thread.start()
             for thread in threads:
                 thread.join(PATIENCE_SECONDS)
-            self.assertLess(time.monotonic() - before, 2.0)
+            # They have ended, and the check has not: it waits for the silent servers.
+            self.assertEqual([], [thread for thread in threads if thread.is_alive()])
             self.assertEqual(1, sum(thread.name == "Pyro5 check of dead names" for thread in threading.enumerate()))
             self.dead.close()
         self.assertEqual({}, {name: reason for name, reason in self.dead.get().items() if name != "gone"})
@@ -334,7 +335,8 @@ class DeadTests(unittest.TestCase):
                 mock.patch.object(liveness, "ROUND_SECONDS", 0.1):
             self.dead.get()
             del self.registered["silent0"]
-            self.assertEqual(["gone"], list(self.dead.get()))
+            # Some more rounds, if its answer comes late on a busy machine.
+            wait_until(lambda: list(self.dead.get()) == ["gone"], "the one that was left out")
 
     def test_what_is_no_uri(self) -> None:
         self.register("a", "nonsense")
