@@ -22,6 +22,7 @@ from ._naming.storage.memory import MemoryStorage
 from ._naming.storage.specs import STORAGE_CHOICES, open_storage
 from ._net import addresses
 from ._values.uri import URI
+from ._server.connection import ServerConnection
 from .server import Daemon
 
 if TYPE_CHECKING:
@@ -97,6 +98,18 @@ class NameServerDaemon(RightsOfClients, Daemon):
             super().handleRequest(conn)
         finally:
             self._turns.end()
+
+    _own_handle_request = handleRequest
+
+    def _plain_answer(self) -> Callable[[ServerConnection, bytes], bool]:
+        answer = super()._plain_answer()
+
+        def answer_and_release(connection: ServerConnection, data: bytes) -> bool:
+            try:
+                return answer(connection, data)
+            finally:
+                self._turns.end()
+        return answer_and_release
 
     def shutdown(self) -> None:
         """End the watches and the request loop. Returns at once."""

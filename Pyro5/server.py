@@ -104,10 +104,10 @@ class Daemon(Registrations):
         self._dispatcher = Dispatcher(self, self._objects, self._streams, dispatch_options(), None,
                                       RepeatFilter(time.monotonic), self._async_methods)
         self._dispatcher.gate = server_gate(users)
-        self._plain_calls = PlainCalls(self, self._dispatcher, Daemon.handleRequest.__get__(self))
+        self._plain_calls = PlainCalls(self, self._dispatcher, self._own_handle_request)
         self._read_settings()
         callbacks = DaemonCallbacks(
-            handle_request=self._handle, answer_plainly=self._plain_calls.answer, build_refusal=self._dispatcher.build_refusal,
+            handle_request=self._handle, answer_plainly=self._plain_answer(), build_refusal=self._dispatcher.build_refusal,
             connection_ended=self._connection_ended, ends_without_user_code=self._ends_without_user_code,
             must_pause=self._oneway_calls.pause, tick=self._tick, finish=self._finish,
             in_async_loop=self._async_methods.is_running_here)
@@ -262,6 +262,8 @@ class Daemon(Registrations):
         if reply is not None:
             conn.send_message(reply)
 
+    _own_handle_request = handleRequest  # of this library: plain calls are answered without it, unless a program overrides it
+
     # ------------------------------------------------------------ called by the socket server
 
     def _read_settings(self) -> None:
@@ -274,6 +276,10 @@ class Daemon(Registrations):
         self._oneway_calls.set_limits(*oneway_limits())
         self._plain_calls.set_options(version)
         self._settings_version = version  # last: until then, other threads do not rely on the old values
+
+    def _plain_answer(self) -> Callable[[ServerConnection, bytes], bool]:
+        """Return the function that answers plain calls."""
+        return self._plain_calls.answer
 
     def _handle(self, connection: ServerConnection) -> None:
         # Comparing this number costs 20 ns per call; reading the settings would take some microseconds.
