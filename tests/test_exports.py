@@ -91,6 +91,15 @@ class ImportCosts(unittest.TestCase):
         self.assertEqual([], [name for name in ("Pyro5.client", "Pyro5.serializers", "socket") if name in before])
         self.assertEqual([], [name for name in COSTLY_FOR_CLIENTS if name in after])
 
+    def test_annotations_are_not_compiled(self) -> None:
+        output = output_of("import builtins; compiled = []; real = builtins.compile\n"
+                           "def note(source, name, mode, *args, **kwargs):\n"
+                           "    compiled.append(source if mode == 'eval' else '')\n"
+                           "    return real(source, name, mode, *args, **kwargs)\n"
+                           "builtins.compile = note; import Pyro5.api; Pyro5.api.Proxy\n"
+                           "print(*filter(None, compiled))", PROJECT)
+        self.assertEqual("", output.strip())
+
     def test_a_server_loads_all_when_it_is_created(self) -> None:
         output = output_of("import sys, Pyro5.api; daemon = Pyro5.api.Daemon(port=0); before = set(sys.modules); "
                            "Pyro5.LazyModule.load_all(); print(*(set(sys.modules) - before)); daemon.close()", PROJECT)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import typing
 import unittest
 from typing import Any
 
@@ -73,6 +74,32 @@ class Attributes(InDirectory):
                 "except ModuleNotFoundError as x: assert x.name == 'selectors', x\n"
                 "else: raise SystemExit('imported')")
         self.check_run(code)
+
+
+class NamedTuples(unittest.TestCase):
+    def test_they_are_those_of_typing(self) -> None:
+        def fields_of(base: Any) -> Any:
+            class Place(base):  # type: ignore[misc]
+                """Where something is."""
+
+                host: str
+                port: int = 9090
+
+                def text(self) -> str:
+                    return "%s:%d" % self  # type: ignore[str-format]
+
+            return Place
+
+        ours, theirs = fields_of(Pyro5.NamedTuple), fields_of(typing.NamedTuple)
+        for place in (ours, theirs):
+            self.assertEqual((("host", "port"), {"port": 9090}, "Where something is.", __name__),
+                             (place._fields, place._field_defaults, place.__doc__, place.__module__))
+            self.assertEqual("here:1", place("here")._replace(port=1).text())
+            self.assertIs(tuple, place.__base__)
+            self.assertRaises(TypeError, place)
+        self.assertEqual(repr(theirs("here")), repr(ours("here")))
+        self.assertEqual(theirs.__qualname__, ours.__qualname__)
+        self.assertEqual(list(theirs.__annotations__), list(ours.__annotations__))
 
 
 class WithoutSerpent(InDirectory):

@@ -108,7 +108,8 @@ MODULES = """
 RANK = {name: rank for rank, name in enumerate(MODULES)}
 
 # Objects that the package itself hands out: importing one of them is importing the module that it stands in.
-HOMES = {"config": "configure", "current_context": "callcontext", "__version__": "__init__", "LazyModule": "__init__"}
+HOMES = {"config": "configure", "current_context": "callcontext", "__version__": "__init__", "LazyModule": "__init__",
+         "NamedTuple": "__init__"}
 
 # Imports that are not at the top of their file, and why.
 LATE_IMPORTS = {

@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Mapping, Optional, Sequence
 
-from .. import callcontext, serializers
+from .. import NamedTuple, callcontext, serializers
 from .._client.interception import seen_by_interceptors
 from .._client.methods import NOT_GIVEN, checked_timeout
 from .._client.results import rebuilt

@@ -5,9 +5,9 @@ import asyncio
 import functools
 import os
 import socket
-from typing import Any, Awaitable, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, TypeVar
+from typing import Any, Awaitable, Callable, Dict, List, Mapping, Optional, Tuple, TypeVar
 
-from .. import config, errors
+from .. import NamedTuple, config, errors
 from .._auth.setup import client_exchange
 from .._client.call_options import RANDOM
 from .._client.candidates import in_order_of_trial, note_unreachable

@@ -9,9 +9,9 @@ import logging
 import math
 import threading
 import time
-from typing import Any, Awaitable, Callable, Coroutine, Dict, NamedTuple, Optional, Set
+from typing import Any, Awaitable, Callable, Coroutine, Dict, Optional, Set
 
-from .. import errors
+from .. import NamedTuple, errors
 from .._calls import error_log
 from .._calls.deferred import runs_in_worker
 from .._calls.refusals import FULL

@@ -25,9 +25,9 @@ import hashlib
 import hmac
 import os
 import unicodedata
-from typing import Dict, NamedTuple, Optional, Tuple
+from typing import Dict, Optional, Tuple
 
-from .. import errors
+from .. import NamedTuple, errors
 from ..protocol import Buffer
 
 __all__ = ["KEY", "SCRAM", "Session", "Verifier", "Hello", "Challenge", "decode_challenge", "decode_hello",

@@ -8,9 +8,9 @@ import os
 import time
 from collections import OrderedDict
 from threading import Lock
-from typing import Any, Callable, FrozenSet, NamedTuple, Optional, Tuple
+from typing import Any, Callable, FrozenSet, Optional, Tuple
 
-from .. import errors
+from .. import NamedTuple, errors
 from .._messages.handshake import Challenged
 from ..protocol import Buffer
 from . import exchange, files

@@ -10,9 +10,9 @@ import fnmatch
 import json
 import os
 import re
-from typing import Any, Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Pattern, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Pattern, Tuple
 
-from .. import errors
+from .. import NamedTuple, errors
 from . import exchange, files
 from .exchange import Verifier
 

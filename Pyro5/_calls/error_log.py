@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import Any, Callable, Dict, Hashable, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Hashable, List, Optional, Tuple
 
-from .. import constants, errors
+from .. import NamedTuple, constants, errors
 from .._messages import replies, requests
 from .._messages.requests import Call
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import struct
 from contextvars import copy_context
-from typing import Any, NamedTuple, Optional, Union
+from typing import Any, Optional, Union
 
-from .. import errors
+from .. import NamedTuple, errors
 from .._messages.requests import ARGUMENTS, checked_call, new_call
 from .._net.forks import this_process
 from .._values.mismatch import CallMismatch

@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Callable, Dict, FrozenSet, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, FrozenSet, List, Optional, Tuple
 
-from .. import callcontext, errors, serializers
+from .. import NamedTuple, callcontext, errors, serializers
 from .._messages import handshake, replies
 from .._messages.replies import ReplyTo
 from .._messages.requests import WireOptions

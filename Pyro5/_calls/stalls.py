@@ -7,9 +7,9 @@ import threading
 import traceback
 import uuid
 import weakref
-from typing import Any, Callable, Iterator, List, NamedTuple, Set
+from typing import Any, Callable, Iterator, List, Set
 
-from .. import errors
+from .. import NamedTuple, errors
 from .._observe.statistics import now
 from .error_log import client_name
 

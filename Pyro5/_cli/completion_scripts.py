@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from typing import Dict, Iterable, Iterator, List, NamedTuple, Sequence, Tuple
+from typing import Dict, Iterable, Iterator, List, Sequence, Tuple
 
+from .. import NamedTuple
 from .tool_table import TOOLS, load
 
 __all__ = ["SHELLS", "Command", "Option", "script_for", "tools", "walk"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from typing import Callable, Iterable, Iterator, List, NamedTuple, Optional
+from typing import Callable, Iterable, Iterator, List, Optional
 
-from .. import config
+from .. import NamedTuple, config
 from .._naming.host_lookup import HostLookups
 from .._text.printable import printable
 

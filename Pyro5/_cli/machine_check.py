@@ -7,9 +7,9 @@ import os
 import platform
 import socket
 import time
-from typing import Any, Callable, Iterator, List, NamedTuple, Optional
+from typing import Any, Callable, Iterator, List, Optional
 
-from .. import __version__, config, errors, socketutil
+from .. import NamedTuple, __version__, config, errors, socketutil
 from .._client import discovery
 from .._client.call_options import earlier
 from .._client.ns_places import nameserver_uris

@@ -1,9 +1,9 @@
 """What the control tool of the name server says about registrations: leases, members, and whether objects can be reached."""
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional
+from typing import Any, Dict, Iterator, List, Mapping, Optional
 
-from .. import errors
+from .. import NamedTuple, errors
 from .._client.lease_keeper import knows_leases
 from .._values import plain
 

@@ -1,9 +1,9 @@
 """Asking servers for their statistics, and tables of them, for the command line tools."""
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
 
-from .. import errors
+from .. import NamedTuple, errors
 from .._client.parallel import ask_all
 from .._observe.statistics import shown_id
 from .._values import plain

@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any, NamedTuple
+from typing import Any
+
+from .. import NamedTuple
 
 __all__ = ["TOOLS", "Tool", "load"]
 

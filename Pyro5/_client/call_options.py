@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import time
 from contextvars import ContextVar
-from typing import Any, Callable, Container, Mapping, NamedTuple, Optional
+from typing import Any, Callable, Container, Mapping, Optional
 
-from .. import callcontext
+from .. import NamedTuple, callcontext
 from .._wire import features
 from ..serializers import SerializerBase
 

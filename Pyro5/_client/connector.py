@@ -6,9 +6,9 @@ import logging
 import os
 import socket
 import threading
-from typing import TYPE_CHECKING, Any, Callable, Dict, NamedTuple, Optional, Set, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Set, Tuple, Union
 
-from .. import LazyModule, config, errors, serializers
+from .. import LazyModule, NamedTuple, config, errors, serializers
 from .._messages.requests import WireOptions
 from .._net.addresses import is_offered
 from .._values import plain

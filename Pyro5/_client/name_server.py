@@ -5,10 +5,10 @@ import contextlib
 import functools
 import logging
 import time
-from typing import (TYPE_CHECKING, Any, Callable, ContextManager, Dict, Iterable, Iterator, List, Mapping, NamedTuple,
-                    Optional, Sequence, Tuple, TypeVar, Union, cast)
+from typing import (TYPE_CHECKING, Any, Callable, ContextManager, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence,
+                    Tuple, TypeVar, Union, cast)
 
-from .. import LazyModule, errors
+from .. import LazyModule, NamedTuple, errors
 from .._values import plain
 from .._values.uri import URI
 from ..constants import DEFAULT_TTL

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import time
 from threading import get_ident
-from typing import Any, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
-from .. import callcontext
+from .. import NamedTuple, callcontext
 from .._messages import requests
 from .._messages.requests import NUMBERS
 from .._values import large_buffers

@@ -5,9 +5,9 @@ import collections.abc
 import functools
 import inspect
 import typing
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
-from .. import protocol
+from .. import NamedTuple, protocol
 from .._messages import replies
 from .._values import registered_types
 from .._values.annotations import hints_of

@@ -8,10 +8,9 @@ import logging
 import threading
 import time
 from concurrent.futures import Future
-from typing import (Any, Callable, Dict, FrozenSet, Generator, Generic, List, Mapping, NamedTuple, Optional, Sequence, Type,
-                    TypeVar)
+from typing import Any, Callable, Dict, FrozenSet, Generator, Generic, List, Mapping, Optional, Sequence, Type, TypeVar
 
-from .. import errors, protocol, serializers
+from .. import NamedTuple, errors, protocol, serializers
 from .._client.call_options import earlier
 from .._client.retry import with_retries
 from .._messages import limits, replies, requests

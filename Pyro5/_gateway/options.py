@@ -11,9 +11,9 @@ import hmac
 import ipaddress
 import re
 import socket
-from typing import Any, FrozenSet, Iterable, Mapping, NamedTuple, Optional, Pattern, Tuple
+from typing import Any, FrozenSet, Iterable, Mapping, Optional, Pattern, Tuple
 
-from .. import config
+from .. import NamedTuple, config
 from .._naming.checks import NAME_CHARS
 from .responses import Headers
 

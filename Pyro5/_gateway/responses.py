@@ -10,9 +10,9 @@ import hashlib
 import json
 import pkgutil
 import re
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
-from .. import errors
+from .. import NamedTuple, errors
 from .._values.unsendable import Unsendable
 from . import calls
 from .calls import Reply

@@ -5,9 +5,9 @@ import json
 import threading
 import time
 from collections import deque
-from typing import Any, Callable, Deque, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Deque, Dict, Iterable, List, Mapping, Optional, Tuple
 
-from .. import errors
+from .. import NamedTuple, errors
 from .._client.parallel import ask_all
 from .._observe.histogram import add, percentile
 from .._observe.statistics import GENERATED_IDS

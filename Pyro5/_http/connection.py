@@ -11,11 +11,11 @@ import logging
 import socket
 import sys
 import time
-from typing import Any, Callable, ContextManager, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, ContextManager, Dict, List, Optional
 from urllib.parse import unquote_to_bytes
 from wsgiref.handlers import SimpleHandler, format_date_time
 
-from .. import socketutil
+from .. import NamedTuple, socketutil
 from .head import REASONS, BadRequest, Head, loggable_path, parse_head
 from .lost_clients import WATCH
 

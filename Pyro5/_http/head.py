@@ -7,7 +7,9 @@ hyphen or underscore, no duplicates of headers that must be unique.
 from __future__ import annotations
 
 import re
-from typing import Dict, List, NamedTuple, Sequence, Tuple
+from typing import Dict, List, Sequence, Tuple
+
+from .. import NamedTuple
 
 __all__ = ["REASONS", "BadRequest", "Head", "loggable_path", "parse_head"]
 

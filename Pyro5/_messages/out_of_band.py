@@ -4,9 +4,9 @@ No serializer touches these buffers: they are sent from where they are, and arri
 """
 from __future__ import annotations
 
-from typing import Any, Callable, Collection, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Collection, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from .. import config, errors, protocol
+from .. import NamedTuple, config, errors, protocol
 from .._values import large_buffers
 from .._values.large_buffers import SMALL, Incoming, Outgoing, contain_none
 from .._wire import features

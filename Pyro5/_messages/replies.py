@@ -5,9 +5,9 @@ Both sides of each format are in this module, so that a format is changed in one
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, NoReturn, Optional
+from typing import Any, Dict, Iterator, List, Mapping, NoReturn, Optional
 
-from .. import errors, protocol
+from .. import NamedTuple, errors, protocol
 from .._values import classes, exceptions, plain, recreation, unsendable
 from ..constants import DAEMON_NAME, NEXT_ITEM_METHOD
 from ..protocol import Buffer, Payload, ReceivingMessage, SendingMessage

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import functools
 import marshal
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Set, Tuple
 
-from .. import callcontext, errors, protocol
+from .. import NamedTuple, callcontext, errors, protocol
 from .._values import large_buffers
 from .._wire.chunks import MIN_CHUNK_BYTES
 from ..protocol import Buffer, Payload, ReceivingMessage, SendingMessage

@@ -9,9 +9,9 @@ import contextlib
 import logging
 import threading
 import time
-from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
-from .. import constants, errors
+from .. import NamedTuple, constants, errors
 from .._values.uri import URI
 from .liveness import Answer, Prober, Question
 

@@ -6,10 +6,10 @@ import random
 import threading
 import time
 from collections import Counter
-from typing import (Any, AsyncIterator, Callable, ContextManager, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple,
-                    Optional, Tuple, TypeVar, cast)
+from typing import (Any, AsyncIterator, Callable, ContextManager, Dict, FrozenSet, Iterable, Iterator, List, Optional, Tuple,
+                    TypeVar, cast)
 
-from .. import config, constants, errors
+from .. import NamedTuple, config, constants, errors
 from .._objects.exposure import expose
 from ..callcontext import current_context
 from ..socketutil import address_text

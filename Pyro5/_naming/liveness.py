@@ -14,24 +14,9 @@ import os
 import selectors
 import socket
 import time
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    FrozenSet,
-    Generator,
-    Iterable,
-    Iterator,
-    List,
-    NamedTuple,
-    Optional,
-    Sequence,
-    Set,
-    Tuple,
-    TypeVar,
-)
+from typing import Any, Callable, Dict, FrozenSet, Generator, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, TypeVar
 
-from .. import config, errors, serializers, socketutil
+from .. import NamedTuple, config, errors, serializers, socketutil
 from .._auth.setup import client_exchange
 from .._messages import handshake, limits, replies, requests
 from .._messages.requests import WireOptions

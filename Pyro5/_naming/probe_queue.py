@@ -2,8 +2,9 @@
 from __future__ import annotations
 
 import collections
-from typing import Dict, FrozenSet, Iterable, Iterator, NamedTuple, Set, Tuple
+from typing import Dict, FrozenSet, Iterable, Iterator, Set, Tuple
 
+from .. import NamedTuple
 from .._values.uri import URI
 
 

@@ -22,9 +22,9 @@ import re
 import sys
 import threading
 import time
-from typing import Any, Callable, Iterator, List, Match, NamedTuple, Optional, Set, Tuple
+from typing import Any, Callable, Iterator, List, Match, Optional, Set, Tuple
 
-from .. import errors
+from .. import NamedTuple, errors
 from .regex_program import program
 
 log = logging.getLogger("Pyro5.matching")

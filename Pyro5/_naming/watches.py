@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import random
 import threading
-from typing import AbstractSet, Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import AbstractSet, Any, Callable, Dict, List, Optional, Tuple
 
-from .. import errors
+from .. import NamedTuple, errors
 
 __all__ = ["Change", "Watches"]
 

@@ -14,12 +14,14 @@ from .tls import is_ssl_error
 
 if TYPE_CHECKING:
     import ipaddress
+
+    IPAddress = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+    IPInterface = Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]
 else:
     ipaddress = LazyModule(globals(), "ipaddress")
+    IPAddress = IPInterface = Any
 
-IPAddress = Union["ipaddress.IPv4Address", "ipaddress.IPv6Address"]
 Host = Union[str, IPAddress]
-IPInterface = Union["ipaddress.IPv4Interface", "ipaddress.IPv6Interface"]
 Address = Union[Tuple[Any, ...], str]  # (host, port), or the name of a Unix domain socket
 Candidate = Tuple[int, Any]  # address family, address for the socket functions
 

@@ -5,7 +5,9 @@ every decision with tables of results. The receivers that use the policy are in 
 """
 from __future__ import annotations
 
-from typing import Callable, NamedTuple, Optional
+from typing import Callable, Optional
+
+from .. import NamedTuple
 
 __all__ = ["Measure", "PollingPolicy", "Usage", "YieldingPolicy"]
 

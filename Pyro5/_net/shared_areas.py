@@ -12,8 +12,9 @@ import os
 import sys
 import threading
 import weakref
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from .. import NamedTuple
 from .._wire import buffers
 
 __all__ = ["Place", "ReceivingArea", "SendingArea"]

@@ -8,8 +8,9 @@ import socket
 import struct
 import sys
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
+from .. import NamedTuple
 from .addresses import Address, address_text, explained, resolve_host
 from .tls import encrypted_client_end
 

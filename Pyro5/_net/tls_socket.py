@@ -11,7 +11,9 @@ import functools
 import socket
 import ssl
 import time
-from typing import Any, Callable, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Optional, Tuple
+
+from .. import NamedTuple
 
 # Received bytes that are decrypted in one step: a record of the largest size, or 600 key updates (a few milliseconds).
 FEED_BYTES = 16 * 1024 + 512

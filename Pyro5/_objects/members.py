@@ -9,7 +9,9 @@ import functools
 import inspect
 import threading
 import weakref
-from typing import Any, Callable, Dict, FrozenSet, Iterable, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, FrozenSet, Iterable, Optional, Tuple
+
+from .. import NamedTuple
 
 # Names with double underscores that are never called remotely: proxies, or the object model of Python, use them
 # locally.

@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import NamedTuple, Optional
+from typing import Optional
 
-from .. import callcontext
+from .. import NamedTuple, callcontext
 
 __all__ = ["MAX_BYTES", "CorrelationFilter", "TraceContext", "parse"]
 

@@ -14,8 +14,9 @@ import queue
 import socket
 import threading
 import time
-from typing import Any, Callable, Collection, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Collection, Dict, List, Sequence, Tuple
 
+from .. import NamedTuple
 from .shared_marks import KeptCounts, SharedMarks
 
 __all__ = ["Answer", "Siblings"]

@@ -17,9 +17,9 @@ import threading
 import time
 import warnings
 from collections import deque
-from typing import Any, Callable, Deque, Dict, Iterable, Iterator, List, NamedTuple, Optional
+from typing import Any, Callable, Deque, Dict, Iterable, Iterator, List, Optional
 
-from .. import config, errors
+from .. import NamedTuple, config, errors
 from .._server.callbacks import DaemonCallbacks
 from .._server.eventloop import END_SECONDS, READ, EventLoop
 from .._server.listener import Listener

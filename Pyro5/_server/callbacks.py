@@ -1,9 +1,9 @@
 """The functions of a daemon that its socket server calls."""
 from __future__ import annotations
 
-from typing import Callable, NamedTuple, Optional
+from typing import Callable, Optional
 
-from .. import errors
+from .. import NamedTuple, errors
 from ..protocol import SendingMessage
 from .connection import ServerConnection
 

@@ -5,7 +5,9 @@ import math
 import select
 import selectors
 import time
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, List, Tuple
+
+from .. import NamedTuple
 
 try:
     import resource

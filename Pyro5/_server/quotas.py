@@ -6,9 +6,9 @@ import math
 import time
 from collections import Counter, OrderedDict
 from itertools import islice
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, Iterable, List, Optional
 
-from .. import config, errors
+from .. import NamedTuple, config, errors
 from .._calls import error_log
 from ..configure import global_version
 from .address_queue import address_key

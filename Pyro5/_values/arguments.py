@@ -1,8 +1,9 @@
 """The arguments in a call that was decoded, for errors about them."""
 from __future__ import annotations
 
-from typing import Any, Iterator, List, NamedTuple, Tuple, Union
+from typing import Any, Iterator, List, Tuple, Union
 
+from .. import NamedTuple
 from . import plain
 
 __all__ = ["Argument", "arguments_of", "described"]

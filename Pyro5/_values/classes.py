@@ -13,9 +13,9 @@ import enum
 import importlib
 import sys
 import threading
-from typing import Any, Callable, Dict, List, NamedTuple, NoReturn, Optional, Sequence, Type
+from typing import Any, Callable, Dict, List, NoReturn, Optional, Sequence, Type
 
-from .. import errors
+from .. import NamedTuple, errors
 from . import exceptions, numpy_scalars, plain
 
 __all__ = ["class_to_dict", "registered_form", "NOT_REGISTERED", "register_class_to_dict", "unregister_class_to_dict",

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import threading
 import types
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 
-from .. import LazyModule
+from .. import LazyModule, NamedTuple
 from . import classes, exceptions
 
 if TYPE_CHECKING:

@@ -5,8 +5,9 @@ Storages that several name servers use at the same time report changes of all th
 from __future__ import annotations
 
 import json
-from typing import Any, Callable, ContextManager, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Callable, ContextManager, Dict, List, Optional, Set, Tuple
 
+from ... import NamedTuple
 from . import Registration, Storage
 
 __all__ = ["NO_DETAILS", "Change", "Details", "Lease", "Member", "SharedStorage", "from_text", "to_text"]

@@ -6,9 +6,9 @@ import json
 import socket
 import threading
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
-from .... import errors
+from .... import NamedTuple, errors
 from . import messages
 from .messages import EtcdError, Json
 from .target import Target, endpoint_text

@@ -8,9 +8,9 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Tuple
 
-from .... import errors
+from .... import NamedTuple, errors
 
 __all__ = ["AUTHENTICATE", "GRANT", "KEEPALIVE", "RANGE", "REVOKE", "STATUS", "TXN", "WATCH", "EtcdError", "Event", "Pair",
            "TxnResult", "WatchReply", "authenticate_request", "compare_newer", "compare_revision", "delete_op",

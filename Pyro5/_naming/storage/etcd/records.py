@@ -17,8 +17,9 @@ import json
 import math
 import os
 import re
-from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, FrozenSet, List, Optional, Tuple
 
+from .... import NamedTuple
 from .. import Registration
 from ..details import Details, Lease, Member
 

@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import re
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 from urllib.parse import parse_qsl, unquote, urlsplit
+
+from .... import NamedTuple
 
 __all__ = ["Target", "parse_target"]
 

@@ -1,9 +1,9 @@
 """Changes of registrations as transactions of etcd: recorded first, then executed if nothing else has changed them."""
 from __future__ import annotations
 
-from typing import Dict, Iterable, List, NamedTuple, Set, Tuple
+from typing import Dict, Iterable, List, Set, Tuple
 
-from .... import errors
+from .... import NamedTuple, errors
 from ..details import Lease
 from . import messages
 from .client import EtcdClient
