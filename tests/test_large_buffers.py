@@ -123,7 +123,7 @@ class Calls(BuffersCase):
             store.echo([1, {"a": LARGE, "b": bytearray(LARGE)}])
             self.assertEqual(recorder.chunks[-2:], [["B000", "B001"]] * 2)
             self.assertLess(max(recorder.payload_sizes), 2000)
-            store.echo([LARGE[:chunks.MIN_CHUNK_BYTES]])
+            store.echo(bytearray(LARGE[:chunks.MIN_CHUNK_BYTES]))
             self.assertEqual(recorder.chunks[-2:], [[], []])
 
     def test_single_bytes_are_in_the_payload_of_serializers_that_do_not_copy_them(self) -> None:
@@ -423,12 +423,14 @@ class Tables(unittest.TestCase):
         self.assertEqual(out_of_band.value_payload(BufferOptions(), Own(), [LARGE], {}), (MARSHAL.dumps([LARGE]), {}))
 
     def test_a_few_numbers_and_texts_contain_no_buffers(self) -> None:
-        plain: Any = [None, True, 1, 2.5, "text", [], {"a": 1, "b": [1, (2, {"c": "x"})]}, [[]] * 64]
+        plain: Any = [None, True, 1, 2.5, "text", b"", [b"x" * chunks.MIN_CHUNK_BYTES, "a", {}],
+                      {"a": (b"x", 1)}, [], {"a": 1, "b": [1, (2, {"c": "x"})]}, [[]] * 64]
         for value in plain:
             self.assertTrue(large_buffers.contain_none((value,)), value)
             if type(value) in (list, dict):
                 self.assertTrue(large_buffers.contains_none(value), value)
-        for value in (b"", [bytearray()], {"a": [memoryview(b"")]}, {1, 2}, [1] * 65, [[1] * 33] * 2, [object()], [[[[[1]]]]],
+        for value in (LARGE, [b"x", LARGE],
+                      [bytearray()], {"a": [memoryview(b"")]}, {1, 2}, [1] * 65, [[1] * 33] * 2, [object()], [[[[[1]]]]],
                       type("Number", (int,), {})(1)):
             self.assertFalse(large_buffers.contain_none((value,)), value)
             self.assertFalse(large_buffers.contains_none([[value]]), value)
