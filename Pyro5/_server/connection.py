@@ -388,8 +388,8 @@ class ServerConnection(DetachedCalls):
         """
         if self.pending is not None:  # receive() has parsed it, or a worker has returned it unhandled
             return True
-        if self.is_plain:
-            return False  # nothing was received since
+        if self.is_plain or self._reader.expects_large:
+            return False  # nothing was received since the last message
         if global_version.number != self.settings_version:
             self._read_settings()
         if self._parse_error is None:
