@@ -370,9 +370,14 @@ def _may_contain_bytes(body: str) -> bool:
 
 def _read_with_bytes(body: str) -> Any:
     """Read a text in parts, as _read_in_parts, in which there may be literals of bytes."""
-    parts = _split_single_quoted(body) or _split_bytes(body)
+    parts = _split_single_quoted(body) or _split_any(body)
     if parts is None:
         return NOT_FAST
+    # A result, or the only argument of a call: in a fourth of the time.
+    if parts[0] == "b" and parts[2:] == [""]:
+        return _bytes_of(parts[1])
+    if parts[0] == "[b" and parts[2:] == ["]"]:
+        return [_bytes_of(parts[1])]
     outside, contents = [parts[0]], []
     found: List[bytes] = []
     for content, after in zip(parts[1::2], parts[2::2]):
@@ -392,15 +397,6 @@ def _read_with_bytes(body: str) -> Any:
     def hook(data: Dict[str, Any]) -> Any:
         return found[data[_BYTES]] if _BYTES in data else _dict_tuple_or_set(data)
     return _read_parts(_MARK.join(outside), strings, _make_scanner(False, hook))
-
-
-def _split_bytes(body: str) -> Optional[List[str]]:
-    """Split as _split_any a text with literals of bytes."""
-    parts = _STRING.split(body)
-    if None in parts or "\\" in "".join(parts[::2]) or _has_any(body, (_BACKSLASH, _QUOTE)):
-        return None
-    parts[1::2] = [string[1:-1] for string in parts[1::2]]
-    return parts
 
 
 def _bytes_of(contents: str) -> bytes:

@@ -203,7 +203,8 @@ class Reading(unittest.TestCase):
     def test_bytes(self) -> None:
         self.assert_fast("b''")
         for content in (b"abc", b"it's", b'"\\', b"'\"", bytes(range(256)), b"x" * 5000, b"\\'\x00\"" * 2000):
-            for text in ("%s", "[%s,%s]", "{'a':(%s,),'b':[{'c':%s}]}", "('web\\'b',%s,{1,2},None,'[b\\'')", "(%s,%s)"):
+            for text in ("%s", "[%s]", "(%s,)", "[%s,%s]",
+                         "{'a':(%s,),'b':[{'c':%s}]}", "('web\\'b',%s,{1,2},None,'[b\\'')", "(%s,%s)"):
                 self.assert_fast(text.replace("%s", repr(content)))
         call = "('object','method',(b'\\x00',{'a':b\"'\"}),{})"
         self.assertEqual(("object", "method", (b"\0", {"a": b"'"}), {}), reader.fast_loads_call(HEADER + call))
