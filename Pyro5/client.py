@@ -5,7 +5,7 @@ import functools
 import importlib
 import logging
 import socket
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Sequence, Union
 
 from . import LazyModule, protocol
 from . import config as config
@@ -257,9 +257,6 @@ class Proxy(ProxyConnecting, ProxyOperators, metaclass=ProxyClass):
         connection = self._pyro.connection
         state = "not connected" if connection is None else "connected %s" % connection.family()
         return "<%s at 0x%x; %s; for %s>" % (WIRE_TAG, id(self), state, self._pyro.uri)
-
-    def __dir__(self) -> List[str]:
-        return sorted({*object.__dir__(self), *self._pyro.methods, *self._pyro.attrs})
 
     def _pyroExposes(self, name: str) -> bool:
         self._pyroEnsureMetadata()

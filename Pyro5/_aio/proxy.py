@@ -2,14 +2,13 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any, AsyncContextManager, Dict, Generator, Iterator, List, Optional, Set, Type, Union
+from typing import Any, AsyncContextManager, Dict, Generator, Iterator, List, Optional, Type, Union
 
-from .. import config, serializers
 from .._client.batch import BatchedCall, _BatchedRemoteMethod, results_of
 from .._client.call_options import checked_pick
 from .._client.operators import may_be_remote
 from .._client.proxy_connecting import register_callback
-from .._client.proxy_state import STATE_ENTRIES, State
+from .._client.proxy_state import STATE_ENTRIES, CommonState, State
 from .._client.results import rebuilt_batch, with_interface
 from .._client.retry import Retry
 from .._messages.requests import BATCH_METHOD
@@ -28,19 +27,7 @@ from .streams import set_proxy_class
 __all__ = ["BatchProxy", "Proxy", "setattr_remote"]
 
 
-def _link_field(field: str, doc: str) -> Any:
-    """Return a property that reads and writes one attribute of the proxy's link."""
-    # Functions and not __getattr__: help() and type checkers see the attributes.
-    def get(proxy: Proxy) -> Any:
-        return getattr(proxy._pyro, field)
-
-    def put(proxy: Proxy, value: Any) -> None:
-        setattr(proxy._pyro, field, value)
-
-    return property(get, put, doc=doc)
-
-
-class Proxy(metaclass=ProxyClass):
+class Proxy(CommonState, metaclass=ProxyClass):
     """Represents a remote object in an asyncio program: method calls and attribute accesses are awaited.
 
     All tasks of an event loop may use a proxy at the same time. Their calls are in flight together on one connection, and are
@@ -70,13 +57,6 @@ class Proxy(metaclass=ProxyClass):
 
     _pyro: Link  # all state that calls share; see __setattr__
     _pyroLinkClass: Type[Link] = Link  # that of a subclass may connect in another way
-
-    _pyroHandshake: Any = _link_field("handshake", "Application data to send in the handshake, see Daemon.validateHandshake.")
-    _pyroMaxRetries: int = _link_field("max_retries", "How many times a call is repeated after a lost connection or timeout.")
-    _pyroUri: URI = _link_field("uri", "The URI of the object; always a PYRO URI after `_pyroBind`.")
-    _pyroMethods: Set[str] = _link_field("methods", "Names of the methods that the object exposes; empty before connecting.")
-    _pyroOneway: Set[str] = _link_field("oneway", "Names of the methods whose calls do not wait for a reply.")
-    _pyroAttrs: Set[str] = _link_field("attrs", "Names of the attributes that the object exposes.")
 
     def __class_getitem__(cls, interface: Any) -> Any:
         """Return this class, or what creates proxies that rebuild results of types of `register_types`. See Pyro5.typed."""
@@ -202,34 +182,7 @@ class Proxy(metaclass=ProxyClass):
         require_timeout(seconds)
         self._pyro.timeout = seconds
 
-    @property
-    def _pyroRetry(self) -> Optional[Retry]:
-        """How calls that fail are repeated; None: `_pyroMaxRetries` times."""
-        return self._pyro.retry
-
-    @_pyroRetry.setter
-    def _pyroRetry(self, retry: Optional[Retry]) -> None:
-        if not (retry is None or isinstance(retry, Retry)):
-            raise TypeError("a Retry or None is needed, not %s" % type(retry).__name__)
-        self._pyro.retry = retry
-
-    @property
-    def _pyroSerializer(self) -> Optional[str]:
-        """Name of the serializer of this proxy; None for the setting SERIALIZER."""
-        return self._pyro.serializer_name
-
-    @_pyroSerializer.setter
-    def _pyroSerializer(self, name: Optional[str]) -> None:
-        # look it up before anything is changed: an unknown name raises an exception here
-        self._pyro.serializer = serializers.get_serializer(name or config.SERIALIZER)
-        self._pyro.serializer_name = name
-
     # ------------------------------------------------------------ state
-
-    def __getstate__(self) -> State:
-        link = self._pyro
-        return (str(link.uri), tuple(sorted(link.oneway)), tuple(sorted(link.methods)), tuple(sorted(link.attrs)),
-                link.handshake, link.serializer_name)
 
     def __setstate__(self, state: Any) -> None:
         # States of other releases have further entries.
@@ -247,17 +200,11 @@ class Proxy(metaclass=ProxyClass):
             setattr(copied._pyro, name, value)
         return copied
 
-    def __deepcopy__(self, memo: Any) -> Any:
-        return self.__copy__()  # nothing inside is shared, so a deep copy is the same
-
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, Proxy) and self._pyro.uri == other._pyro.uri)
 
     def __hash__(self) -> int:
         return hash(self._pyro.uri)  # as __eq__
-
-    def __dir__(self) -> List[str]:
-        return sorted({*object.__dir__(self), *self._pyro.methods, *self._pyro.attrs})
 
     def __repr__(self) -> str:
         state = "connected" if self._pyro.connections else "not connected"

@@ -1,7 +1,7 @@
 """The attributes of a proxy that configure it or show its state, and what of it is copied, pickled, and sent over the wire."""
 from __future__ import annotations
 
-from typing import Any, Optional, Sequence, Set, Tuple
+from typing import Any, List, Optional, Sequence, Set, Tuple
 
 from .. import config, serializers
 from .._values.uri import URI
@@ -10,7 +10,7 @@ from .connection import Connection
 from .link import Link
 from .retry import Retry
 
-__all__ = ["STATE_ENTRIES", "ProxyState"]
+__all__ = ["STATE_ENTRIES", "CommonState", "ProxyState", "State"]
 
 STATE_ENTRIES = 6  # of the state of a proxy: the tuple that __getstate__ returns and that is sent over the wire
 State = Tuple[str, Tuple[str, ...], Tuple[str, ...], Tuple[str, ...], Any, Optional[str]]
@@ -18,16 +18,68 @@ State = Tuple[str, Tuple[str, ...], Tuple[str, ...], Tuple[str, ...], Any, Optio
 
 def _link_field(field: str, doc: str) -> Any:
     """Return a property that reads and writes one attribute of the proxy's link."""
-    def get(proxy: ProxyState) -> Any:
+    def get(proxy: CommonState) -> Any:
         return getattr(proxy._pyro, field)
 
-    def put(proxy: ProxyState, value: Any) -> None:
+    def put(proxy: CommonState, value: Any) -> None:
         setattr(proxy._pyro, field, value)
 
     return property(get, put, doc=doc)
 
 
-class ProxyState:
+class CommonState:
+    """Base class of all proxies, also those of asyncio programs: what they have in common is stored in their links."""
+
+    _pyro: Any
+    _pyroUri: URI = _link_field("uri", "The URI of the object; always a PYRO URI after `_pyroBind`.")
+    _pyroMaxRetries: int = _link_field("max_retries", "How many times a call is repeated after a lost connection or timeout. "
+                                        "The object may execute a repeated call more than once.")
+    _pyroHandshake: Any = _link_field("handshake", "Application data to send in the handshake, see Daemon.validateHandshake.")
+    _pyroMethods: Set[str] = _link_field("methods", "Names of the methods that the object exposes.")
+    _pyroOneway: Set[str] = _link_field("oneway", "Names of the methods whose calls do not wait for a reply.")
+    _pyroAttrs: Set[str] = _link_field("attrs", "Names of the attributes that the object exposes.")
+
+    @property
+    def _pyroRetry(self) -> Optional[Retry]:
+        """How calls that fail are repeated; None: `_pyroMaxRetries` times."""
+        retry: Optional[Retry] = self._pyro.retry
+        return retry
+
+    @_pyroRetry.setter
+    def _pyroRetry(self, retry: Optional[Retry]) -> None:
+        if not (retry is None or isinstance(retry, Retry)):
+            raise TypeError("a Retry or None is needed, not %s" % type(retry).__name__)
+        self._pyro.retry = retry
+
+    @property
+    def _pyroSerializer(self) -> Optional[str]:
+        """Name of the serializer of this proxy; None for the setting SERIALIZER."""
+        name: Optional[str] = self._pyro.serializer_name
+        return name
+
+    @_pyroSerializer.setter
+    def _pyroSerializer(self, name: Optional[str]) -> None:
+        # look it up before anything is changed: an unknown name raises an exception here
+        self._pyro.serializer = serializers.get_serializer(name or config.SERIALIZER)
+        self._pyro.serializer_name = name
+
+    def __getstate__(self) -> State:
+        link = self._pyro
+        # Sorted, so that equal proxies have equal states.
+        return (str(link.uri), tuple(sorted(link.oneway)), tuple(sorted(link.methods)), tuple(sorted(link.attrs)),
+                link.handshake, link.serializer_name)
+
+    def __copy__(self) -> Any:
+        raise NotImplementedError
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self.__copy__()  # connections are never copied, so nothing is shared
+
+    def __dir__(self) -> List[str]:
+        return sorted({*object.__dir__(self), *self._pyro.methods, *self._pyro.attrs})
+
+
+class ProxyState(CommonState):
     """Base class of Proxy with the attributes that are stored in its link, and the methods that copy it.
 
     Only the owner of the proxy may assign the attributes.
@@ -35,14 +87,7 @@ class ProxyState:
 
     _pyro: Link
 
-    _pyroUri: URI = _link_field("uri", "The URI of the object; always a PYRO URI after `_pyroBind`.")
     _pyroConnection: Optional[Connection] = _link_field("connection", "The connection, None while not connected.")
-    _pyroMaxRetries: int = _link_field("max_retries", "How many times a call is repeated after a lost connection or timeout. "
-                                        "The object may execute a repeated call more than once.")
-    _pyroHandshake: Any = _link_field("handshake", "Application data to send in the handshake, see Daemon.validateHandshake.")
-    _pyroMethods: Set[str] = _link_field("methods", "Names of the methods that the object exposes.")
-    _pyroOneway: Set[str] = _link_field("oneway", "Names of the methods whose calls do not wait for a reply.")
-    _pyroAttrs: Set[str] = _link_field("attrs", "Names of the attributes that the object exposes.")
     _pyroRawWireResponse: bool = _link_field("raw_response", "Whether calls return the reply message, not the result in it.")
 
     @property
@@ -53,17 +98,6 @@ class ProxyState:
     @_pyroSeq.setter
     def _pyroSeq(self, number: int) -> None:
         self._pyro.pool.seq = number
-
-    @property
-    def _pyroRetry(self) -> Optional[Retry]:
-        """How calls that fail are repeated; None: `_pyroMaxRetries` times."""
-        return self._pyro.retry
-
-    @_pyroRetry.setter
-    def _pyroRetry(self, retry: Optional[Retry]) -> None:
-        if not (retry is None or isinstance(retry, Retry)):
-            raise TypeError("a Retry or None is needed, not %s" % type(retry).__name__)
-        self._pyro.retry = retry
 
     @property
     def _pyroTimeout(self) -> Optional[float]:
@@ -81,17 +115,6 @@ class ProxyState:
             connection.timeout = effective_timeout(seconds)
 
     @property
-    def _pyroSerializer(self) -> Optional[str]:
-        """Name of the serializer of this proxy; None for the setting SERIALIZER."""
-        return self._pyro.serializer_name
-
-    @_pyroSerializer.setter
-    def _pyroSerializer(self, name: Optional[str]) -> None:
-        # look it up before anything is changed: an unknown name raises an exception here
-        self._pyro.serializer = serializers.get_serializer(name or config.SERIALIZER)
-        self._pyro.serializer_name = name
-
-    @property
     def _pyroLocalSocket(self) -> Any:
         """The local address of the connection, ``(ip, port)`` for IPv4; None while not connected."""
         # Read once: another thread may release the proxy between the test and the use.
@@ -101,12 +124,6 @@ class ProxyState:
     def _pyroClearMethods(self) -> None:
         """Forget the methods that are kept in the instance."""
         raise NotImplementedError
-
-    def __getstate__(self) -> State:
-        link = self._pyro
-        # Sorted, so that equal proxies have equal states.
-        return (str(link.uri), tuple(sorted(link.oneway)), tuple(sorted(link.methods)), tuple(sorted(link.attrs)),
-                link.handshake, link.serializer_name)
 
     def __setstate__(self, state: Sequence[Any]) -> None:
         # Pyrolite, the client for Java and .NET, sends a seventh entry
@@ -132,6 +149,3 @@ class ProxyState:
         copied._pyro.wait_for_ready = self._pyro.wait_for_ready
         copied._pyro.results = self._pyro.results
         return copied
-
-    def __deepcopy__(self, memo: Any) -> Any:
-        return self.__copy__()

@@ -19,8 +19,11 @@ PROBE_CONTAINERS = 1000  # in a reply of a server that is asked only because a c
 HANDSHAKE_CONTAINERS = 5000  # in the handshake of a client; in text formats, elements are counted as well
 
 
-def check(message: ReceivingMessage, serializer: SerializerBase) -> None:
+def check(message: ReceivingMessage, serializer: SerializerBase, factor: int = 1) -> None:
     """Check a request. Called for payloads that are longer than FREE_BYTES.
+
+    Args:
+        factor: how many times FREE_CONTAINERS the message may have if it is compressed.
 
     Raises:
         SerializeError: it has more containers than MAX_CONTAINERS, or than its compressed size allows.
@@ -29,22 +32,13 @@ def check(message: ReceivingMessage, serializer: SerializerBase) -> None:
     if not most:
         return
     if message.deflated_size:
-        most = min(most, FREE_CONTAINERS + CONTAINERS_PER_BYTE * message.deflated_size)
+        most = min(most, factor * FREE_CONTAINERS + CONTAINERS_PER_BYTE * message.deflated_size)
     serializer.check_containers(message.data, most)
 
 
 def check_reply(message: ReceivingMessage, serializer: SerializerBase) -> None:
-    """Check a reply. Called for payloads that are longer than FREE_BYTES.
-
-    Raises:
-        SerializeError: it has more containers than MAX_CONTAINERS, or than its compressed size allows.
-    """
-    most = config.MAX_CONTAINERS
-    if not most:
-        return
-    if message.deflated_size:
-        most = min(most, REPLY_FACTOR * FREE_CONTAINERS + CONTAINERS_PER_BYTE * message.deflated_size)
-    serializer.check_containers(message.data, most)
+    """Check a reply; as `check`."""
+    check(message, serializer, REPLY_FACTOR)
 
 
 def check_probe(message: ReceivingMessage) -> None:
