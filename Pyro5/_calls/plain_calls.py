@@ -15,7 +15,7 @@ from typing import Any, Optional, Union
 
 from .. import NamedTuple, errors
 from .._messages.requests import ARGUMENTS, checked_call, new_call
-from .._net.forks import this_process
+from .._net.forks import forks
 from .._values.mismatch import CallMismatch
 from ..callcontext import get_request, new_correlation_bytes
 from ..configure import global_version
@@ -85,10 +85,10 @@ class PlainCalls:
             return False
         if not form.flags:
             correlation_id = new_correlation_bytes()
-        process = this_process.number
+        number = forks.number
         # As in Dispatcher.answer(): variables that this request sets do not reach the next one.
         reply = copy_context().run(self._call, connection, form, seq, correlation_id, data)
-        if this_process.number != process:
+        if forks.number != number:
             raise SystemExit(0)  # as in Daemon.handleRequest()
         if type(reply) is bytes:
             # As send_message(), whose calls would take 40 byte codes more.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import threading
 from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Set, Tuple, Union
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Set, Tuple, Uni
 from .. import LazyModule, NamedTuple, config, errors, serializers
 from .._messages.requests import WireOptions
 from .._net.addresses import is_offered
+from .._net.forks import forks
 from .._values import plain
 from .._values.uri import URI
 from ..configure import global_version
@@ -29,33 +29,13 @@ else:
     candidates = LazyModule(globals(), ".candidates")  # for names and tags
     offered_sockets = LazyModule(globals(), ".._net.offered_sockets")
 
-__all__ = ["Connector", "Metadata", "connected_socket_uri", "forks", "parse_metadata"]
+__all__ = ["Connector", "Metadata", "connected_socket_uri", "parse_metadata"]
 
 log = logging.getLogger("Pyro5.link")
 
 CONNECTED_SOCKET_LOCATION = "<<connected-socket>>:0"
 SHARED, STRICT = "shared", "strict"  # values of the setting PROXY_SHARING
 _MEMBERS = ("methods", "oneway", "attrs")  # in the metadata of an object
-
-
-class Forks:
-    """Counts how many forks ago this process began: a connection that was made before the last one belongs to the parent
-    process.
-    """
-
-    __slots__ = ("number",)
-
-    def __init__(self) -> None:
-        self.number = 0
-
-    def note(self) -> None:
-        """Count one more fork."""
-        self.number += 1
-
-
-forks = Forks()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=forks.note)
 
 
 def connected_socket_uri(object_name: Union[str, URI]) -> URI:

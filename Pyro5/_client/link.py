@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
 from .. import LazyModule, callcontext, config, errors
 from .._messages import requests
+from .._net.forks import forks
 from .._values.uri import URI
 from ..constants import CLOSE_STREAM_METHOD, DAEMON_NAME
 from ..protocol import FLAGS_ONEWAY
@@ -21,7 +22,7 @@ from ..socketutil import effective_timeout
 from .call_options import deadline_for, earlier, options_for, own_deadline
 from .connection import Connection
 from .calls import Caller
-from .connector import connected_socket_uri, forks
+from .connector import connected_socket_uri
 from .pool import OPEN_FIRST, Waiter
 from .retry import Retry, RetryBudget
 

@@ -12,6 +12,7 @@ from typing import Any, Mapping, Optional, Sequence
 from .. import NamedTuple, callcontext
 from .._messages import requests
 from .._messages.requests import NUMBERS
+from .._net.forks import forks
 from .._values import large_buffers
 from ..callcontext import get_request
 from ..configure import global_version
@@ -19,7 +20,6 @@ from ..protocol import HEADER_END, JOIN_UP_TO_BYTES, MSG_INVOKE, MSG_RESULT, PLA
 from ..serializers import SerializerBase
 from .call_options import get_options
 from .connection import Connection
-from .connector import forks
 from .failures import request_error
 from .link import Link
 

@@ -1,26 +1,26 @@
-"""Which process this is, without a system call."""
+"""How many forks ago this process began, without a system call."""
 from __future__ import annotations
 
 import os
 
-__all__ = ["this_process"]
+__all__ = ["forks"]
 
 
-class ThisProcess:
-    """This process.
-
-    Attributes:
-        number: its process id; changed in the child of a fork.
+class Forks:
+    """Counts how many forks ago this process began: a connection that was made before the last one belongs to the parent
+    process.
     """
 
+    __slots__ = ("number",)
+
     def __init__(self) -> None:
-        self.number = os.getpid()
+        self.number = 0
 
-    def note_fork(self) -> None:
-        """Read the process id again. Called in the child of a fork."""
-        self.number = os.getpid()
+    def note(self) -> None:
+        """Count one more fork."""
+        self.number += 1
 
 
-this_process = ThisProcess()
+forks = Forks()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=this_process.note_fork)
+    os.register_at_fork(after_in_child=forks.note)
