@@ -322,6 +322,27 @@ class LongBlobs(Base):
         if "msgpack" in serializers.serializers:
             self.assertRaises(UnicodeEncodeError, serializers.get_serializer("msgpack").value_payload, lone)
 
+    def test_texts_in_json(self) -> None:
+        serializer = serializers.get_serializer("json")
+        for sample in ("x", "\xe9", "\u20ac", "\U0001f600", "it's", '"\\"', "line\r\n\ttab\\n", "\x7f", "\u2028/"):
+            text = sample * 40000
+            self.assertEqual(3, len(serializer.value_payload(text)))
+            self.assertEqual(serializer.dumps(text), joined(serializer.value_payload(text)))
+            for args in ((text,), [1, text, "y", text], (text, "\1long\1", {"\1long\1": [text]})):
+                for kwargs in ({}, {"k": text}):
+                    self.assertEqual(serializer.dumpsCall('obj"ect', "m", args, kwargs),
+                                     joined(serializer.call_payload('obj"ect', "m", args, kwargs)))
+        for code in range(32):
+            text = "x" * 40000 + chr(code)
+            self.assertEqual(serializer.dumps(text), joined(serializer.value_payload(text)))
+            whole = serializer.dumpsCall("o", "m", [text, 1], {})
+            self.assertEqual(whole, joined(serializer.call_payload("o", "m", [text, 1], {})))
+        for unsendable in ("\ud800" * 40000, self.blob):
+            with self.assertRaises(Exception) as expected:
+                serializer.dumpsCall("o", "m", [unsendable], {})
+            with self.assertRaises(type(expected.exception)):
+                serializer.call_payload("o", "m", [unsendable], {})
+
     def test_text(self) -> None:
         serializer = serializers.get_serializer("serpent")
         text = "x" * 100000
