@@ -144,7 +144,7 @@ class WhatIsPlain(PlainCallsTestCase):
         self.assert_plain(True, lambda: self.proxy.echo(4))
 
     def test_arguments(self) -> None:
-        for value in (b"x", "x" * 100000, [b"x"], uuid.uuid4(), [[[[[[[[[[[1]]]]]]]]]]]):
+        for value in (b"x" * 100000, "x" * 100000, [b"x" * 100000], bytearray(b"x"), uuid.uuid4(), [[[[[[[[[[[1]]]]]]]]]]]):
             self.assert_plain(False, lambda: self.proxy.echo(value))  # noqa: B023
             self.assert_plain(False, lambda: self.proxy.echo(named=value))  # noqa: B023
 
