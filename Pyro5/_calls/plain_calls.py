@@ -129,10 +129,11 @@ class PlainCalls:
         running = dispatcher.running.begin_plain(connection, seq, form.flags, serializer.serializer_id, correlation_id,
                                                  len(data))
         try:
-            call = object_id, method, args, kwargs = serializer.loadsCall(data[HEADER_SIZE:])
+            object_id, method, args, kwargs = call = serializer.loadsCall(data[HEADER_SIZE:])
             if not (type(kwargs) is dict and type(args) in ARGUMENTS and type(object_id) is str and type(method) is str):
-                checked = checked_call(object_id, method, args, kwargs)
-                return dispatcher.answer_call(connection, _message(data), checked, serializer, running)
+                call = None  # what has other types is no call for the log and the statistics: they may not even be hashable
+                call = checked_call(object_id, method, args, kwargs)
+                return dispatcher.answer_call(connection, _message(data), call, serializer, running)
             running.method = method
             running.object_id = object_id  # before the look at `holders`, see ExclusiveUse.acquire
             published = dispatcher.objects.by_id[object_id]
