@@ -189,9 +189,12 @@ class Dispatcher(CallAccounts):
             payload: what plain_payload() has returned for it.
         """
         to = ReplyTo(call.seq, serializer, call.correlation_id, annotations, self._wire)
-        if payload is not None:
+        if payload is None:
+            return self._value_reply(call.connection, to, value, call, call.flags)
+        try:
             return replies.payload_reply(to, 0, payload, {})
-        return self._value_reply(call.connection, to, value, call, call.flags)
+        except Exception as x:  # it is too large
+            raise replies.unsent_result(x, value, serializer, "%s.%s" % (call.object_id, call.method)) from x
 
     def _start(self, connection: Any, published: PublishedObject, call: Call) -> Any:
         """Call any method, and return its result, or the `Deferred` of one that runs elsewhere."""

@@ -65,6 +65,14 @@ class Refusals(ErrorTestCase):
         self.failed(TypeError, self.message("large"))
         self.failed(TypeError, self.message("large", (1, 2)))
 
+    def test_parts_of_a_call_of_other_types(self) -> None:
+        strange: List[Any] = [("echo", ["obj"]), ("echo", {"obj": 1}), ("echo", None), (["echo"], "obj"), ({"echo": 1}, "obj")]
+        for method, object_id in strange:
+            for serializer in serializers.serializers:
+                self.failed(errors.ProtocolError, self.message(method, (1,), object_id=object_id, serializer=serializer),
+                            "a call must consist of")
+        self.assertEqual([], self.thing.called)
+
     def test_payloads_that_cannot_be_decoded(self) -> None:
         for serializer in serializers.serializers.values():
             for payload in (b"", b"{broken", b"\xff\xfe", serializer.dumps(None), serializer.dumps(["just", "a", "list"])):
@@ -168,7 +176,8 @@ class Exceptions(ErrorTestCase):
 
     def test_results_over_the_limit(self) -> None:
         self.configure(max_size=3000)
-        self.failed(errors.MessageTooLargeError, self.message("large", (4000,)), "3000")
+        self.failed(errors.MessageTooLargeError, self.message("large", (4000,)),
+                    "cannot send the result of obj.large: .*3000")
         self.assertEqual("xxx", self.call("large", 3))
 
     def test_exceptions_that_end_more_than_a_call(self) -> None:
