@@ -11,6 +11,7 @@ import unittest
 from typing import Any, Callable, List
 from unittest import mock
 
+from Pyro5 import protocol
 from Pyro5._net import busy_poll
 from Pyro5._server import eventloop, fair_order
 from Pyro5.server import Daemon
@@ -124,6 +125,19 @@ class OneThread(MultiplexTestCase):
         for client in clients:
             client.reply()
         self.assertEqual(["short", "long", "long"], [note.split(" ")[0] for note in notes[1:]])
+
+    def test_calls_after_a_refusal_are_not_run(self) -> None:
+        daemon = self.serving()
+        client, other = self.client(daemon), self.client(daemon)
+        self.assertEqual(1, client.call("echo", 1))
+        client.send(connect_request())
+        message = client.read()
+        assert message is not None
+        self.assertEqual((protocol.MSG_CONNECTFAIL, None), (message.type, client.read()))
+        client.send(call_request("note", "too late"))
+        for _ in range(3):
+            other.ping()
+        self.assertEqual([], self.served._notes)
 
     def test_a_method_that_exits_ends_the_loop(self) -> None:
         daemon = self.daemon()

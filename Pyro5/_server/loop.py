@@ -328,6 +328,7 @@ class SocketServer(Limited, SharedOutputLoop):
             connection.is_plain = False
             self._watch(connection, WRITE)
         elif connection.closing:
+            connection.is_plain = False  # what it still sends is not answered
             self._end_after_refusal(connection)
             return
         else:
