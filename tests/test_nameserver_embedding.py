@@ -76,6 +76,23 @@ class EmbeddingTests(NameServerTestCase):
             responder.close()
             self.assertEqual(responder.sockets, [])
 
+    def test_a_base_class_of_the_program_that_handles_requests(self) -> None:
+        handled: List[Any] = []
+
+        class Noting(Daemon):
+            def handleRequest(self, conn: Any) -> None:
+                handled.append(conn)
+                super().handleRequest(conn)
+
+        class NotingNameServerDaemon(nameserver.NameServerDaemon, Noting):
+            pass
+
+        with NotingNameServerDaemon("127.0.0.1", 0) as daemon, daemon_thread(daemon):
+            with Proxy(daemon.uriFor(daemon.nameserver)) as ns:
+                for number in range(2, 5):
+                    self.assertEqual(1, ns.count())
+                    self.assertEqual(number, len(handled))  # the first one is the handshake
+
     def test_several_in_one_loop_with_a_daemon_of_the_program(self) -> None:
         for servertype in ("thread", "multiplex"):
             config.SERVERTYPE = servertype

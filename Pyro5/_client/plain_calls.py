@@ -51,7 +51,8 @@ def _new_form(link: Link, connection: Connection) -> Optional[_Form]:
 
     A server of another release may answer without a correlation id.
     """
-    max_size, state = link.wire.max_size, link.state
+    state = link.state  # first: if another thread assigns an attribute meanwhile, the next call makes another form
+    max_size = link.wire.max_size
     if (connection.features is None or not link.is_plain or link.timeout or link.retry is not None or link.max_retries
             or link.raw_response or link.exclusive is not None):
         return None
