@@ -2,8 +2,8 @@
 
 Calls with short arguments (numbers, texts and constants) are written by filling in a form, in a third of the time. They are
 read as JSON lists, in a fifth of the time: the general reader calls a function for each tuple, because it has to distinguish
-tuples from lists. If all are calls of one method, only their arguments are read. Other batches are left to the
-general functions.
+tuples from lists. If all are calls of one method, only their arguments are read, which may contain lists and dicts. Other
+batches are left to the general functions.
 """
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from itertools import chain
 from math import isfinite
 from typing import Any, List, Optional, Sequence
 
+from .. import classes
 from . import reader, writer
 
 __all__ = ["END_OF_BATCH", "fast_dumps_calls", "fast_loads_batch"]
@@ -21,8 +22,8 @@ END_OF_BATCH = ",{})" + _AFTER_CALLS    # if the last call has no keyword argume
 _BEGINNING = re.compile(re.escape(writer.HEADER) + r"""\('([^'"\\\0\r\n]*)','([^'"\\\0\r\n]*)',\[""")
 _FIRST_CALL = re.compile(r"""\('([^'"\\\0\r\n]*)',\(""")
 _SCALARS = frozenset((type(None), bool, int, float, str))
-# Lists, escapes, and what JSON and Python read in different ways.
-_NOT_FAST = ("[", "]", '"', "\\", "\0", "\n", "\r", "null", "true", "false")
+# Escapes, and what JSON and Python read in different ways.
+_NOT_FAST = ('"', "\\", "\0", "\n", "\r", "null", "true", "false")
 
 
 def fast_dumps_calls(calls: Sequence[Any]) -> Optional[str]:
@@ -73,14 +74,25 @@ def _read_calls_of_one_method(body: str) -> Optional[List[Any]]:
         return None
     # A separator has quotes, and strings have none. If its quotes are those of two strings, the scanner refuses the result.
     rest = body[first.end():-len(end)].replace(f"{end},{first.group()}", "\n")
-    if "(" in rest or ")" in rest or "{" in rest:
+    if "(" in rest or ")" in rest:
         return None
-    arguments = _scan("[[%s]]" % rest.replace("\n", "],\n["))
+    arguments = _scan_lists(rest) if "[" in rest or "{" in rest else _scan("[[%s]]" % rest.replace("\n", "],\n["))
     # (1) is not a tuple, and (,) is nothing at all
     lengths = set(map(len, arguments))
     if lengths != {1} if end[0] == "," else 1 in lengths:
         return None
     return [(first[1], each, {}) for each in map(tuple, arguments)]
+
+
+def _scan_lists(lines: str) -> List[Any]:
+    """Read the arguments of each call from a line of its own, with lists and dicts in them. Raises as `_scan`."""
+    if classes.TAG in lines or reader.may_be_deep(lines):
+        raise ValueError("objects, or lists in lists in lists")
+    # What is between two calls is in no list but the outer one, or the brackets of a call do not match.
+    values = _scan("[[%s]]" % lines.replace("\n", '],\n"\\u0000",['))
+    if values[1::2] != ["\0"] * lines.count("\n"):
+        raise ValueError("brackets that do not match")
+    return values[::2]
 
 
 def _scan(json_text: str) -> List[Any]:
@@ -99,7 +111,7 @@ def _read_calls(body: str) -> List[Any]:
         ValueError, StopIteration, TypeError: the text is something else.
     """
     count, commas = body.count("{}"), body.count(",)")
-    if [2 * count] * 2 + [count] * 2 != list(map(body.count, "(){}")):
+    if "[" in body or "]" in body or [2 * count] * 2 + [count] * 2 != list(map(body.count, "(){}")):
         raise ValueError("other brackets")
     # The scanner refuses line breaks in strings, so it detects a string that contains what is replaced here.
     calls = _scan("[%s]" % body.replace(",)", ")").replace("(", "[\n").replace(")", "\n]"))

@@ -23,7 +23,7 @@ from typing import Any, Callable, Dict, List, Match, Optional, Sequence, Set, Tu
 from .. import hash_flooding
 from .writer import HEADER
 
-__all__ = ["NOT_FAST", "fast_loads", "fast_loads_call", "openings", "depth", "read_body", "scan_list"]
+__all__ = ["NOT_FAST", "fast_loads", "fast_loads_call", "openings", "depth", "may_be_deep", "read_body", "scan_list"]
 
 NOT_FAST = object()     # result of a function that gives up
 
@@ -186,7 +186,7 @@ def _read_at_once(body: str) -> Any:
     if "\\" in body and _has_any(body, ("\\'", "\\/", "\\u")):
         return NOT_FAST
     # constants of JSON that are not valid in Python
-    if "null" in body or "true" in body or "false" in body or _may_be_deep(body):
+    if "null" in body or "true" in body or "false" in body or may_be_deep(body):
         return NOT_FAST
     json_text = body.replace("'", '"')
     if len(body) < _LONG_BODY:
@@ -222,10 +222,10 @@ def _scan_rewritten(json_text: str) -> Any:
     return value if end == len(json_text) or json_text[end:] == "\n" else NOT_FAST
 
 
-def _may_be_deep(body: str) -> bool:
+def may_be_deep(body: str) -> bool:
     """Return whether the text may be nested too deeply for the scanner. Brackets in strings are counted too."""
-    if len(body) < _LONG_BODY:
-        return openings(body) > _MAX_FAST_DEPTH
+    if len(body) < _LONG_BODY and openings(body) <= _MAX_FAST_DEPTH:
+        return False
     brackets = body.encode("utf-8", "surrogatepass").translate(None, _BYTES_BUT_BRACKETS)
     for _ in range(_MAX_FAST_DEPTH // 3):
         if not brackets:
