@@ -13,6 +13,7 @@ from Pyro5._net.polling_policy import (
     MIN_FREE_LOOKS,
     MIN_PERIOD_ATTEMPTS,
     MIN_SKIPPED_RECEIVES,
+    SLOW_RECEIVES,
     PollingPolicy,
     Usage,
     YieldingPolicy,
@@ -190,6 +191,42 @@ class Crowded(unittest.TestCase):
         policy = machine.policy()
         self.assertTrue(self.becomes_crowded(machine, policy, 0.25, 30))
         self.assertEqual(2 * CROWDED_RECEIVES, self.ended(machine, machine.policy(policy), "++"))
+
+
+class Slow(unittest.TestCase):
+    """Polling pays only while receives follow each other quickly."""
+
+    def polls(self, machine: Machine, policy: YieldingPolicy, seconds_each: float, receives: int) -> int:
+        count = 0
+        for _ in range(receives):
+            if policy.should_poll():
+                count += 1
+                policy.record(True)
+            machine.seconds += seconds_each
+        return count
+
+    def test_rates(self) -> None:
+        for receives_per_second, polls in ((10000, True), (2000, True), (1000, False), (20, False)):
+            with self.subTest(receives_per_second):
+                machine = Machine()
+                policy = machine.policy()
+                self.polls(machine, policy, 1 / receives_per_second, 100)
+                self.assertEqual(1000 if polls else 0, self.polls(machine, policy, 1 / receives_per_second, 1000))
+
+    def test_a_change_is_noticed(self) -> None:
+        machine = Machine()
+        policy = machine.policy()
+        for _ in range(3):
+            self.assertEqual(1000, self.polls(machine, policy, 50e-6, 1000))
+            self.assertLessEqual(self.polls(machine, policy, 0.01, 1000), 2 * MAX_PERIOD_ATTEMPTS)
+            self.assertEqual(0, self.polls(machine, policy, 0.01, 1000))
+            self.polls(machine, policy, 50e-6, 3 * SLOW_RECEIVES)
+
+    def test_a_new_policy_of_the_thread_stays_suspended(self) -> None:
+        machine = Machine()
+        policy = machine.policy()
+        self.polls(machine, policy, 0.01, 100)
+        self.assertEqual(0, self.polls(machine, machine.policy(policy), 0.01, 100))
 
 
 class Inheriting(unittest.TestCase):
