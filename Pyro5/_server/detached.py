@@ -89,8 +89,9 @@ class DetachedCalls(WritingConnection):
                 self.flush_detached()
 
     def _forget_detached(self, call: DeferredCall) -> None:
-        self.detached.discard(call)
-        self._in_threads.discard(call)
+        if self.detached is not _NO_CALLS:
+            self.detached.discard(call)
+            self._in_threads.discard(call)
 
     def finish_detached(self, call: DeferredCall, reply: Optional[SendingMessage]) -> None:
         """Store the reply of a detached call. Called in any thread; flush_detached() follows."""
