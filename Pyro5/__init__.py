@@ -12,6 +12,7 @@ import collections
 import importlib
 import logging
 import os
+import sys
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping
 
 if TYPE_CHECKING:
@@ -168,6 +169,22 @@ def _submodule(name: str) -> Any:
         if x.name != full_name:
             raise  # the submodule exists, but something that it imports does not
         raise AttributeError("module %r has no attribute %r" % (__name__, name)) from None
+
+
+def serpent_name() -> str:
+    """Return the name of the module of the serpent library, without importing it. If this package is vendored, a copy of the
+    library beside it takes precedence.
+
+    Raises:
+        ModuleNotFoundError: it is not installed.
+    """
+    import importlib.util
+    parent = __name__.rpartition(".")[0]
+    for name in (parent + ".serpent", "serpent") if parent else ("serpent",):
+        if sys.modules.get(name) is not None or importlib.util.find_spec(name):
+            return name
+    raise ModuleNotFoundError("Pyro5 needs the package serpent, which is not installed for %s: run %s -m pip install serpent"
+                              % (sys.executable, sys.executable), name="serpent")
 
 
 # Before any other module of the package is imported, so that records logged during import are handled as well.

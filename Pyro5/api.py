@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, List
 
 from . import __version__ as __version__
 from . import config
-from ._values.serpent import library as _library
+from . import serpent_name as _serpent_name
 
 if TYPE_CHECKING:
     from ._client.retry import Retry
@@ -37,7 +37,7 @@ __all__ = ["config", "URI", "locate_ns", "resolve", "type_meta", "current_contex
            "start_ns", "start_ns_loop", "register_types", "intercept_clients",
            "register_dict_to_class", "register_class_to_dict", "unregister_dict_to_class", "unregister_class_to_dict"]
 
-_library.require()  # nothing works without it
+_serpent_name()  # nothing works without it
 
 # Where each name is: the module, and what leads to it there if that is not the name itself.
 _HOMES = {

@@ -22,8 +22,7 @@ from ._client.proxy_connecting import ProxyConnecting
 from ._client.proxy_state import STATE_ENTRIES
 from ._client.retry import Retry
 from ._messages import replies, requests
-from ._messages.blob import SerializedBlob
-from ._messages.requests import BATCH_METHOD
+from ._messages.requests import BATCH_METHOD, SerializedBlob
 from ._net.addresses import Host
 from ._observe.interceptors import of_clients
 from ._values import classes, plain

@@ -10,11 +10,10 @@ from typing import Any
 from . import config
 from ._calls.decoding import SHORT_REQUEST_BYTES
 from ._net.busy_poll import PollingSelector, is_promising
-from ._net.offered_sockets import waiting
+from ._net.offered_sockets import is_offering, waiting
 from ._server.acceptor import Acceptor
 from ._server.connection import ServerConnection
 from ._server.loop import SocketServer
-from ._server.offering import is_offering
 from ._server.workers import WorkerPool
 from ._wire.reader import RECEIVE_BYTES
 from .socketutil import events_wanted, is_timeout

@@ -26,11 +26,11 @@ MODULES = """
     _values.builders _values.rebuilding _values.recreation
     _values.containers _values.uri _values.msgpack_check
     _values.serpent _values.serpent.writer _values.serpent.reader _values.serpent.batches
-    _values.serpent.guard _values.serpent.chunks _values.serpent.library _values.serpent.slow_writer
+    _values.serpent.guard _values.serpent.chunks _values.serpent.slow_writer
     serializers.base _values.marshal _values.marshal.reader
     _values.marshal.scan _values.marshal.check
     serializers.serpent serializers.json serializers.marshal serializers.msgpack serializers
-    _messages _messages.limits _messages.blob _messages.out_of_band
+    _messages _messages.limits _messages.out_of_band
     _messages.requests _messages.batch_results _messages.replies _messages.handshake
     _auth _auth.files
     _net _net.forks _net.tls_socket _net.tls_layer _net.tls _net.addresses _net.stream_sockets _net.shared_areas
@@ -59,12 +59,12 @@ MODULES = """
     _aio.proxy _aio.name_server _aio.naming
     _objects _objects.members _objects.exposure _objects.descriptions _objects.arguments _objects.marks _objects.instances
     _objects.objects _objects.permissions
-    _calls _calls.error_log _calls.refusals _calls.decoding _calls.stalls
+    _calls _calls.error_log _calls.decoding _calls.stalls
     _calls.running_calls _calls.deferred _calls.streams _calls.item_requests _calls.async_loop
     _calls.async_streams _calls.async_methods
     _calls.interception _calls.exclusive _calls.batches _calls.batch_pieces _calls.reply_encoding _calls.handshakes
     _calls.call_accounts _calls.dispatch _calls.plain_calls
-    _server _server.output _server.detached _server.connection _server.offering _server.callbacks
+    _server _server.output _server.detached _server.connection _server.callbacks
     _server.address_queue _server.quotas _server.job_queue _server.workers _server.oneway
     _server.listener _server.housekeeping _server.fair_order _server.attached _server.eventloop
     _server.shared_output _server.acceptor _server.tls_handshakes _server.loop
@@ -109,7 +109,7 @@ RANK = {name: rank for rank, name in enumerate(MODULES)}
 
 # Objects that the package itself hands out: importing one of them is importing the module that it stands in.
 HOMES = {"config": "configure", "current_context": "callcontext", "__version__": "__init__", "LazyModule": "__init__",
-         "NamedTuple": "__init__"}
+         "NamedTuple": "__init__", "serpent_name": "__init__"}
 
 # Imports that are not at the top of their file, and why.
 LATE_IMPORTS = {
@@ -122,7 +122,7 @@ LATE_IMPORTS = {
     ("_net.tls", "_sockets"): "it imports ssl",
     ("_values.classes", "own_class"): "programs may import the serializers alone, and the classes import them",
     ("_values.exceptions", "_sqlite_exception_class"): "sqlite3 is large, and few programs have its errors",
-    ("_values.serpent.library", "load"): "serpent may stand beside this package, where it is vendored",
+    ("_values.serpent.slow_writer", "_load"): "serpent may stand beside this package, where it is vendored",
     ("serializers.msgpack", "_load_msgpack_library"): "msgpack is optional",
     ("serializers.msgpack", "_to_ext"): "fractions and numbers are for values that hardly anybody sends",
     ("serializers.msgpack", "_number_from_text"): "fractions are for values that hardly anybody sends",
@@ -182,10 +182,11 @@ LATE_IMPORTS = {
     ("__init__", "__getattr__"): "config and current_context are loaded when asked for",
     ("__init__", "_submodule"): "submodules are loaded when asked for",
     ("__init__", "_load"): "see LazyModule",
+    ("__init__", "serpent_name"): "programs that only need the settings do not need it",
 }
 
 # These turn bytes into meaning and meaning into bytes. They must run anywhere: in a thread, a task, a test without a network.
-PURE = ("protocol", "_net.polling_policy", "_wire.reader", "_messages.blob", "_messages.requests",
+PURE = ("protocol", "_net.polling_policy", "_wire.reader", "_messages.requests",
         "_messages.replies", "_messages.handshake", "_calls.handshakes", "_calls.dispatch", "_calls.plain_calls",
         "_naming.storage.etcd.messages", "_naming.storage.etcd.records")
 IMPURE_IMPORTS = {"socket", "ssl", "select", "selectors", "threading", "asyncio", "time"}

@@ -14,7 +14,7 @@ from typing import Any, Awaitable, Callable, Coroutine, Dict, Optional, Set
 from .. import NamedTuple, errors
 from .._calls import error_log
 from .._calls.deferred import runs_in_worker
-from .._calls.refusals import FULL
+from .._calls.error_log import FULL
 from .._calls.running_calls import CLIENT_LOST
 from .._server import loop
 from .._server.connection import ServerConnection

@@ -13,9 +13,8 @@ from .._observe.interceptors import of_daemons
 from .._observe.statistics import BATCH, GENERATED_IDS, OTHERS, Statistics
 from .._text.printable import printable_lines
 from ..constants import DAEMON_NAME
-from .error_log import ErrorLog, RepeatFilter, is_end_of_stream
+from .error_log import ErrorLog, RepeatFilter, is_end_of_stream, refusal_reason
 from .handshakes import HandshakeReplies
-from .refusals import refusal_reason
 from .reply_encoding import DispatchOptions
 from .running_calls import RunningCalls
 from .stalls import StallWatcher

@@ -1,4 +1,4 @@
-"""Logging of exceptions that calls raised: each kind once per minute; repetitions are counted."""
+"""Logging of exceptions that calls raised: each kind once per minute; repetitions are counted. Reasons of refusals."""
 from __future__ import annotations
 
 import logging
@@ -8,8 +8,10 @@ from typing import Any, Callable, Dict, Hashable, List, Optional, Tuple
 from .. import NamedTuple, constants, errors
 from .._messages import replies, requests
 from .._messages.requests import Call
+from .._objects import permissions
 
-__all__ = ["ErrorLog", "RepeatFilter", "client_name", "is_end_of_stream", "raise_location"]
+__all__ = ["FULL", "HANDSHAKE", "INVALID", "ErrorLog", "RepeatFilter", "client_name", "is_end_of_stream", "raise_location",
+           "refusal_reason"]
 
 log = logging.getLogger("Pyro5.server.dispatch")
 
@@ -151,3 +153,25 @@ def _member_name(call: Call) -> str:
 def _is_expected(call: Optional[Call], error: Exception) -> bool:
     """Return whether an error is a normal answer: the name server or the daemon does not know a name or an object."""
     return call is not None and call.object_id in _LOOKUP_OBJECTS and isinstance(error, errors.PyroError)
+
+
+FULL = "full"  # the limit of connections
+HANDSHAKE = "handshake"  # it was invalid or late, the client has proved nothing, or validateHandshake has refused it
+INVALID = "invalid"  # data that is no valid message or request
+ROLE = "role"  # the user may not call the method
+BUSY = "busy"  # another client uses the object exclusively
+
+
+def refusal_reason(call: Optional[Any], error: Exception) -> str:
+    """Return the reason why a request was refused; "" if the exception is that of a call.
+
+    Args:
+        call: None if the request could not be decoded.
+    """
+    if call is None:
+        return INVALID
+    if isinstance(error, permissions.Refused):
+        return ROLE
+    if isinstance(error, errors.BusyError) and not error.started:
+        return BUSY
+    return ""

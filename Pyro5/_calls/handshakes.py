@@ -16,7 +16,7 @@ from .._wire import features
 from ..protocol import ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
 from .decoding import Turns
-from .refusals import HANDSHAKE
+from .error_log import HANDSHAKE
 from .reply_encoding import DispatchOptions, ReplyEncoding
 
 __all__ = ["SHORT_HANDSHAKE_BYTES", "HandshakeReplies", "accepting_payload"]

@@ -13,8 +13,8 @@ from .._wire import features
 from ..callcontext import get_request
 from ..protocol import COMPRESS_ABOVE_BYTES, JOIN_UP_TO_BYTES, ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
+from .error_log import HANDSHAKE, INVALID
 from .exclusive import note_origin
-from .refusals import HANDSHAKE, INVALID
 
 __all__ = ["DispatchOptions", "ReplyEncoding", "correlation_of", "joined"]
 

@@ -8,12 +8,11 @@ from typing import Any, Dict, List, Optional
 from .. import callcontext, config, errors, serializers
 from .._calls.call_accounts import visible_rows
 from .._calls.deferred import Deferred
-from .._net.offered_sockets import host_of, offered_sockets
+from .._net.offered_sockets import OfferedConnection, host_of, offered_sockets
 from .._objects.descriptions import describe
 from .._objects.exposure import expose, oneway
 from .._objects.permissions import refused_members
 from .._processes.reports import health_of, report
-from .._server.offering import OfferedConnection
 from ..constants import DAEMON_NAME, NAMESERVER_NAME
 from ..protocol import FLAGS_ONEWAY
 

@@ -1,22 +1,26 @@
 """Requests: method calls, attribute accesses and batches. The client builds them, the server parses them.
 
-Both sides of each format are in this module, so that a format is changed in one place. A request is what the serializer's
-dumpsCall() returns for (object id, method, args, kwargs). Attribute accesses and batches are calls of reserved method names
-without kwargs. See the module handshake for the first message of a connection.
+Both sides of each format, and of serialized blobs, are in this module, so that a format is changed in one place. A request is
+what the serializer's dumpsCall() returns for (object id, method, args, kwargs). Attribute accesses and batches are calls of
+reserved method names without kwargs. See the module handshake for the first message of a connection.
 """
 from __future__ import annotations
 
 import functools
 import marshal
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Sequence, Set, Tuple
 
-from .. import NamedTuple, callcontext, errors, protocol
+from .. import LazyModule, NamedTuple, callcontext, config, errors, protocol, serializers
 from .._values import large_buffers
 from .._wire.chunks import MIN_CHUNK_BYTES
 from ..protocol import Buffer, Payload, ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
-from . import blob, limits, out_of_band
-from .blob import SerializedBlob
+from . import limits, out_of_band
+
+if TYPE_CHECKING:
+    from .._values.marshal import check
+else:
+    check = LazyModule(globals(), ".._values.marshal.check")
 
 # reserved method names
 GETATTR_METHOD = "__getattr__"  # read an exposed attribute
@@ -80,7 +84,7 @@ def invoke_request(serializer: SerializerBase, seq: int, flags: int, object_id: 
         only = args[0]
         # In version 2, the format that all versions of Python write and read in the same way.
         info = marshal.dumps((only.info, object_id, method), 2)
-        annotations = {**annotations, blob.BLOB_ANNOTATION: info}
+        annotations = {**annotations, BLOB_ANNOTATION: info}
         flags |= protocol.FLAGS_KEEPSERIALIZED
         if only._contains_blob:
             payload, serializer_id = only._data.data, only._data.serializer_id
@@ -134,7 +138,7 @@ def parse_invoke_request(message: ReceivingMessage, serializer: SerializerBase) 
     if message.flags & protocol.FLAGS_KEEPSERIALIZED:
         if message.chunks is not None:
             raise errors.ProtocolError("a message with a blob must not have buffers beside its payload")
-        info, object_id, method = blob.parse_annotation(bytes(message.annotations.get(blob.BLOB_ANNOTATION, b"")))
+        info, object_id, method = parse_blob_annotation(bytes(message.annotations.get(BLOB_ANNOTATION, b"")))
         return Call(object_id, method, (SerializedBlob(info, message, is_blob=True),), {})
     if len(message.data) > limits.FREE_BYTES:
         limits.check(message, serializer)
@@ -198,3 +202,69 @@ def parse_batch(call: Call) -> Tuple[Sequence[Tuple[Any, Sequence[Any], Dict[str
     if not is_batch:
         raise errors.ProtocolError("an element of a batch must be (method, args, kwargs)")
     return elements, names
+
+
+BLOB_ANNOTATION = "BLBI"  # marshal of (info, object id, method), in a request that carries a serialized blob
+
+
+class SerializedBlob:
+    """Wraps call arguments that servers on the way forward without deserializing them.
+
+    Pass it to a remote method as the only argument. The server receives it in serialized form and can pass it to another
+    remote method unchanged. The final receiver calls :meth:`deserialized`.
+
+    Args:
+        info: a small value that describes the blob, such as an id, a name or a topic; must be marshallable.
+        data: the payload, usually a list or tuple of arguments.
+        is_blob: whether `data` is a received message that has not been deserialized yet (set by the server).
+
+    Raises:
+        TypeError: is_blob is true and data is not a message.
+    """
+
+    # the documented module, where programs import it from; relative to the parent package, which may be vendored
+    __module__ = __name__.rsplit(".", 2)[0] + ".client"
+
+    def __init__(self, info: Any, data: Any, is_blob: bool = False) -> None:
+        if is_blob and not isinstance(data, (SendingMessage, ReceivingMessage)):
+            raise TypeError("data should be a message object if is_blob is set, not %s" % type(data).__name__)
+        self.info = info
+        self._data = data
+        self._contains_blob = is_blob
+
+    def deserialized(self) -> Any:
+        """Return the data. If it was received from the network it is deserialized now, again in every call.
+
+        Raises:
+            SerializeError: the data cannot be deserialized in this process.
+        """
+        if not self._contains_blob:
+            return self._data
+        message = self._data
+        # the serializer of the original sender: servers on the way may use another one for their own calls
+        serializer = serializers.get_serializer_by_id(message.serializer_id)
+        # checked here and not when the message arrived: a server that only forwards a blob need not look into it
+        if isinstance(message, ReceivingMessage) and len(message.data) > limits.FREE_BYTES:
+            limits.check(message, serializer)
+        _object_id, _method, args, _kwargs = serializer.loadsCall(message.data)
+        return args
+
+
+def parse_blob_annotation(data: bytes) -> Tuple[Any, str, str]:
+    """Parse the annotation of a request with a blob: (info, object id, method name).
+
+    Raises:
+        ProtocolError: it is missing or malformed.
+        SerializeError: it has more containers than MAX_CONTAINERS.
+    """
+    # Not part of the payload, and never compressed.
+    if len(data) > limits.FREE_BYTES and config.MAX_CONTAINERS:
+        check.check_containers(data, config.MAX_CONTAINERS)
+    try:
+        info, object_id, method = check.loads(data)
+    except (EOFError, TypeError, ValueError) as x:
+        raise errors.ProtocolError("the annotation %s of a call with a serialized blob is missing or malformed"
+                                   % BLOB_ANNOTATION) from x
+    if not (type(object_id) is str and type(method) is str):
+        raise errors.ProtocolError("the annotation %s must contain an object id and a method name" % BLOB_ANNOTATION)
+    return info, object_id, method

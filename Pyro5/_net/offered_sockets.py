@@ -6,16 +6,18 @@ From then on it is a connection like any other, of which the server is the clien
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections import OrderedDict, deque
 from typing import Any, Callable, Deque, Optional, Tuple
 
 from .. import errors
+from .._wire.features import CALLBACKS
 from .addresses import OFFERED_SUFFIX
 from .stream_sockets import peer_has_closed
 
-__all__ = ["OfferedSockets", "host_of", "offered_sockets", "waiting"]
+__all__ = ["OfferedConnection", "OfferedSockets", "host_of", "is_offering", "offered_sockets", "waiting"]
 
 PORT = 1  # of the objects of a client: any number
 MAX_WAIT_SECONDS = 5.0  # for the next connection of a client that has offered some before: it opens one when one is taken
@@ -159,3 +161,39 @@ class OfferedSockets:
 
 
 offered_sockets = OfferedSockets()  # of this process: a proxy does not know which daemon received the connection
+
+
+log = logging.getLogger("Pyro5.server.loop")
+
+
+def is_offering(connection: Any) -> bool:
+    """Return whether a connection has no handshake yet, or will be offered: only clients that do so announce the feature."""
+    if not hasattr(connection, "handshake_done"):
+        return False
+    return not connection.handshake_done or connection.features is not None and CALLBACKS in connection.features
+
+
+class OfferedConnection:
+    """Stands in the place of a deferred call: it runs when the server has sent its replies and stopped using the connection.
+
+    Args:
+        host: the name of the client in the URIs of its objects.
+    """
+
+    is_oneway = False
+
+    def __init__(self, connection: Any, host: str) -> None:
+        self._connection = connection
+        self._host = host
+        self.running = self  # what the server cancels at its end
+
+    def cancel(self, reason: str) -> None:
+        """Do nothing: it takes no time."""
+
+    def start(self) -> None:
+        """Remove the connection from the server, and make it available to proxies."""
+        connection = self._connection
+        sock = connection.give_away()
+        if sock is not None:
+            log.debug("client %s offers a connection for callbacks", connection.peer_address)
+            offered_sockets.add(self._host, sock, connection.server)

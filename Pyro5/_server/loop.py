@@ -13,7 +13,7 @@ from typing import Any, Callable, List, Optional
 
 from .. import errors
 from .._calls import error_log
-from .._calls.refusals import FULL
+from .._calls.error_log import FULL
 from .._wire.reader import RECEIVE_BYTES
 from ..socketutil import events_wanted, is_timeout
 from . import quotas

@@ -8,9 +8,9 @@ import re
 import threading
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from .. import LazyModule, config
+from .. import LazyModule, config, serpent_name
 from .._values import classes, containers, hash_flooding, plain, plain_copy
-from .._values.serpent import batches, library, reader, writer
+from .._values.serpent import batches, reader, writer
 from .._values.serpent.writer import HEADER, SHORT_TEXT
 from .base import CallPayload, Data, Payload, SerializerBase, is_long, is_long_dict
 
@@ -21,7 +21,7 @@ else:
 
 __all__ = ["SerpentSerializer"]
 
-library.require()  # the package cannot be used without it, and is better missed when the program starts
+serpent_name()  # the package cannot be used without it, and is better missed when the program starts
 
 _FEW_CALLS = 8      # of a batch; the general writer writes so few as fast
 _ESCAPED_LETTER = re.compile(r"\\[xuUN0-7]")

@@ -20,8 +20,7 @@ from Pyro5._calls.error_log import RepeatFilter
 from Pyro5._calls.reply_encoding import DispatchOptions
 from Pyro5._calls.streams import StreamTable
 from Pyro5._messages import handshake, replies, requests
-from Pyro5._messages.blob import SerializedBlob
-from Pyro5._messages.requests import WireOptions
+from Pyro5._messages.requests import SerializedBlob, WireOptions
 from Pyro5._objects.exposure import callback, expose, oneway
 from Pyro5._objects.objects import ObjectTable
 from Pyro5._wire import features

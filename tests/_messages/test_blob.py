@@ -9,8 +9,7 @@ from unittest import mock
 
 from Pyro5 import errors, protocol
 from Pyro5._messages import requests
-from Pyro5._messages.blob import SerializedBlob
-from Pyro5._messages.requests import WireOptions
+from Pyro5._messages.requests import SerializedBlob, WireOptions
 from Pyro5.callcontext import current_context
 from Pyro5.protocol import ReceivingMessage, SendingMessage
 from Pyro5.serializers import SerializerBase

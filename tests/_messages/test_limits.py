@@ -11,7 +11,7 @@ from typing import Any, Dict
 from unittest import mock
 
 from Pyro5 import config, errors, protocol
-from Pyro5._messages import blob, handshake, limits, replies, requests
+from Pyro5._messages import handshake, limits, replies, requests
 from Pyro5.protocol import ReceivingMessage, SendingMessage
 from Pyro5.serializers import get_serializer
 
@@ -53,7 +53,7 @@ class CallTests(unittest.TestCase):
         count = limits.FREE_BYTES
         annotation = marshal.dumps(([[] for _ in range(count)], "obj", "echo"), 2)
         message = ReceivingMessage(SendingMessage(protocol.MSG_INVOKE, protocol.FLAGS_KEEPSERIALIZED, 1, 1, b"").data)
-        message.annotations = {blob.BLOB_ANNOTATION: memoryview(annotation)}
+        message.annotations = {requests.BLOB_ANNOTATION: memoryview(annotation)}
         config.MAX_CONTAINERS = count
         with self.assertRaisesRegex(errors.SerializeError, "too many lists"):
             requests.parse_invoke_request(message, get_serializer("serpent"))
@@ -114,7 +114,8 @@ class CallTests(unittest.TestCase):
         reply = received("json", payload, False, protocol.MSG_RESULT)
         with self.assertRaisesRegex(errors.SerializeError, "too many lists"):
             replies.parse_reply(reply, get_serializer("json"))
-        forwarded = blob.SerializedBlob("info", received("json", empty_lists("json", limits.FREE_BYTES), True), is_blob=True)
+        message = received("json", empty_lists("json", limits.FREE_BYTES), True)
+        forwarded = requests.SerializedBlob("info", message, is_blob=True)
         with self.assertRaisesRegex(errors.SerializeError, "too many lists"):
             forwarded.deserialized()
 

@@ -7,8 +7,7 @@ from typing import Any, Dict, List
 
 from Pyro5 import errors, protocol
 from Pyro5._messages import requests
-from Pyro5._messages.blob import SerializedBlob
-from Pyro5._messages.requests import Call, WireOptions
+from Pyro5._messages.requests import Call, SerializedBlob, WireOptions
 from Pyro5.callcontext import current_context
 from Pyro5.serializers import SerializerBase
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 import re
 import threading
 import uuid
+from Pyro5._messages.requests import BLOB_ANNOTATION
 from typing import Any, List
 
 from Pyro5 import config, current_context, errors, serializers
-from Pyro5._messages.blob import BLOB_ANNOTATION
 from Pyro5._values.uri import URI
 from Pyro5.client import Proxy, SerializedBlob
 from tests.conformance.places import PlaceTestCase

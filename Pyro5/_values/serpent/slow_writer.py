@@ -7,14 +7,24 @@ from __future__ import annotations
 
 import enum
 import gc
+import importlib
 from typing import Any, Callable, List, Optional
 
+from ... import serpent_name
 from .. import classes, numpy_scalars, plain, plain_copy
-from .library import load
 
 __all__ = ["Writer", "library"]
 
-library = load()
+
+def _load() -> Any:
+    name = serpent_name()
+    if name != "serpent":
+        return importlib.import_module(name)
+    import serpent  # an import statement, so that tools that bundle programs find it
+    return serpent
+
+
+library = _load()
 
 # Converters do not apply to these types: they are what converters convert to.
 _BUILTINS = frozenset((type(None), bool, int, float, complex, str, bytes, bytearray, memoryview, tuple, list, dict, set,
