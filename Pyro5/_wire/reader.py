@@ -296,8 +296,8 @@ class MessageReader:
         self._body, self._message, self._room, self._filled, self._last_size = None, None, 0, 0, size
         if size > buffers.LARGE_BYTES:
             buffers.expect_large(size)
-            self.expects_large = True
         self._add_payload(message, payload)
+        self.expects_large = size > buffers.LARGE_BYTES  # last: if the payload is invalid, this was no message
         return message
 
 

@@ -111,6 +111,18 @@ class Reading(ConnectionTestCase):
                     self.assertEqual(kind != "two", connection.is_plain)  # that client does not wait for each reply
                 self.assertEqual([b"one", *payloads, b"one"], first + found + last, (kind, size))
 
+    def test_each_call_raises_the_error_of_invalid_data(self) -> None:
+        for size in (100, 100000):
+            data = message(bytes(size), {"ABCD": b"1"}).data
+            invalid = data[:44] + b"\0\0\0\xff" + data[48:]  # the annotation announces more bytes than there are
+            sock, peer = socket.socketpair()
+            with self.subTest(size=size), sock, peer:
+                connection = ServerConnection(sock, self.server, 0, handshake_done=True)
+                with self.assertRaisesRegex(errors.ProtocolError, "announces"):
+                    self.received(connection, peer, invalid)
+                with self.assertRaisesRegex(errors.ProtocolError, "announces"):
+                    connection.fetch_message()
+
     @staticmethod
     def received(connection: ServerConnection, peer: socket.socket, data: bytes) -> List[Any]:
         found = []
