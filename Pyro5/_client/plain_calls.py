@@ -14,6 +14,7 @@ from .._messages import requests
 from .._messages.requests import NUMBERS
 from .._net.forks import forks
 from .._values import large_buffers
+from .._wire.chunks import MIN_SHARED_BYTES
 from ..callcontext import get_request
 from ..configure import global_version
 from ..protocol import HEADER_END, JOIN_UP_TO_BYTES, MSG_INVOKE, MSG_RESULT, PLAIN_HEADER, SendingMessage, header_begin
@@ -69,7 +70,7 @@ def call_plainly(link: Link, method: str, args: Sequence[Any], kwargs: Mapping[s
 
     Raises the same as `Caller.call`.
     """
-    ident = get_ident()
+    ident, may_be_long = get_ident(), False
     pool = link.pool
     connection = pool.by_thread.get(ident)
     # What `Link.acquire_ready` and `Caller.call` look at.
@@ -77,7 +78,8 @@ def call_plainly(link: Link, method: str, args: Sequence[Any], kwargs: Mapping[s
             or global_version.number != link.settings_version
             or get_options() is not None or (request := get_request()).call is not None or request.assigned
             or large_buffers.current.outgoing is not None
-            or (kwargs or not NUMBERS.issuperset(map(type, args))) and not requests.are_plain(args, kwargs)
+            or (kwargs or not NUMBERS.issuperset(map(type, args))) and not (
+                requests.are_plain(args, kwargs) or (may_be_long := _are_flat(link.serializer, args, kwargs)))
             or not connection.lock.acquire(False)):
         return NOT_MADE
     connection.user = ident
@@ -88,7 +90,7 @@ def call_plainly(link: Link, method: str, args: Sequence[Any], kwargs: Mapping[s
         if (form is None or connection.mid_exchange or connection.late or link.abandoned_streams
                 or form.shared is not None and form.shared.offer is not None):
             return NOT_MADE
-        return _exchange(link, connection, form, method, args, kwargs)
+        return _exchange(link, connection, form, method, args, kwargs, may_be_long)
     finally:
         # As in Caller.unlock().
         if connection is not link.connection:
@@ -99,17 +101,26 @@ def call_plainly(link: Link, method: str, args: Sequence[Any], kwargs: Mapping[s
             pool.hand_over()
 
 
+def _are_flat(serializer: SerializerBase, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Return whether the arguments are numbers, texts, and bytes objects that are sent in the payload."""
+    return not kwargs and all([type(value) in NUMBERS or type(value) is str or type(value) is bytes and (
+        serializer.sends_bytes_uncopied and len(value) < MIN_SHARED_BYTES) for value in args])
+
+
 def _exchange(link: Link, connection: Connection, form: _Form, method: str, args: Sequence[Any],
-              kwargs: Mapping[str, Any]) -> Any:
+              kwargs: Mapping[str, Any], may_be_long: bool) -> Any:
     """Make a plain call over a connection that is locked for it."""
     serializer, pool = form.serializer, link.pool
     seq = pool.seq = (pool.seq + 1) & 0xFFFF
     # A new one, unless the program has set one: servers recognize nested calls by it, and can cancel this one.
     connection.call_id = correlation_id = callcontext.correlation_or_new()
     message = None
+    payload: Any  # in one piece, or of long texts and bytes in several
     try:
-        payload = serializer.dumpsCall(link.object_id, method, args, kwargs)
-        if len(payload) > form.max_payload:  # thousands of arguments, or long texts in containers
+        # The latter: thousands of arguments, or long texts in containers.
+        if may_be_long or len(payload := serializer.dumpsCall(link.object_id, method, args, kwargs)) > form.max_payload:
+            if may_be_long:
+                payload = serializer.call_payload(link.object_id, method, args, kwargs)
             message = SendingMessage(MSG_INVOKE, 0, seq, serializer.serializer_id, payload, correlation_id=correlation_id,
                                      compress=False, max_size=link.wire.max_size)
     except Exception as x:

@@ -78,7 +78,8 @@ class PlainCallsTestCase(unittest.TestCase):
 class Results(PlainCallsTestCase):
     def test_both_ways_do_the_same(self) -> None:
         calls: List[Any] = [((), {}), ((1, 2.5, None, True), {}), (("text",), {}), ((1,), {"named": "x"}),
-                            (([1, {"a": [2, "b"]}],), {}), (tuple(range(5000)), {}), ((["x" * 9000] * 5,), {})]
+                            (([1, {"a": [2, "b"]}],), {}), (tuple(range(5000)), {}), ((["x" * 9000] * 5,), {}),
+                                 (("x" * 50000, "\xe9"), {}), (("x" * 100000, 1, "y" * 100000), {})]
         for serializer in serializers.serializers:
             self.proxy._pyroSerializer = serializer
             for args, kwargs in calls:
@@ -87,6 +88,17 @@ class Results(PlainCallsTestCase):
                     with mock.patch.object(client, "call_plainly", lambda *arguments: plain_calls.NOT_MADE):
                         results.append(self.proxy.echo(*args, **kwargs))
                     self.assertEqual([[list(args), kwargs]] * 2, results)
+
+    def test_bytes(self) -> None:
+        for serializer in ("marshal", "msgpack"):
+            if serializer in serializers.serializers:
+                self.proxy._pyroSerializer = serializer
+                for args in ((b"x",), (b"x" * 100000, "y" * 100000, 1)):
+                    self.assertEqual([list(args), {}], self.assert_plain(True, lambda: self.proxy.echo(*args)))  # noqa: B023
+                self.assert_plain(False, lambda: self.proxy.echo(b"x" * 300000))  # perhaps in shared memory
+                self.assert_plain(False, lambda: self.proxy.echo([b"x" * 100000]))
+        self.proxy._pyroSerializer = "serpent"
+        self.assert_plain(False, lambda: self.proxy.echo(b"x" * 100000))
 
     def test_exceptions_and_streams(self) -> None:
         with self.assertRaisesRegex(ValueError, "on purpose"):
@@ -144,7 +156,8 @@ class WhatIsPlain(PlainCallsTestCase):
         self.assert_plain(True, lambda: self.proxy.echo(4))
 
     def test_arguments(self) -> None:
-        for value in (b"x" * 100000, "x" * 100000, [b"x" * 100000], bytearray(b"x"), uuid.uuid4(), [[[[[[[[[[[1]]]]]]]]]]]):
+        self.assert_plain(False, lambda: self.proxy.echo(named="x" * 100000))
+        for value in (b"x" * 100000, [b"x" * 100000], bytearray(b"x"), uuid.uuid4(), [[[[[[[[[[[1]]]]]]]]]]]):
             self.assert_plain(False, lambda: self.proxy.echo(value))  # noqa: B023
             self.assert_plain(False, lambda: self.proxy.echo(named=value))  # noqa: B023
 
