@@ -104,7 +104,7 @@ class Connection(socketutil.SocketConnection):
         self.exclusive_blocks = 0
         self._reader = MessageReader(max_size, max_inflated=REPLY_INFLATED_FACTOR * (config.MAX_INFLATED_SIZE or 0))
         # The first bytes of a reply are received from here: the socket, or an object that polls it before it blocks.
-        self._incoming = busy_poll.receiver_for(sock)
+        self._incoming = busy_poll.receiver_for(sock, is_client=True)
         self._can_scatter = hasattr(sock, "sendmsg") and not hasattr(sock, "getpeercert")  # TLS sockets have no sendmsg
         self._log_wire = bool(config.LOGWIRE)
 
@@ -113,7 +113,7 @@ class Connection(socketutil.SocketConnection):
         self._reader.max_size = max_size
         self._reader.max_inflated = REPLY_INFLATED_FACTOR * (config.MAX_INFLATED_SIZE or 0)
         self._log_wire = bool(config.LOGWIRE)
-        self._incoming = busy_poll.receiver_for(self.sock, self._incoming)
+        self._incoming = busy_poll.receiver_for(self.sock, self._incoming, is_client=True)
 
     def handshake(self, serializer: SerializerBase, seq: int, object_id: str, value: Any, wire: WireOptions,
                   dialect: bool = True, extra: Sequence[str] = ()) -> Tuple[Any, Optional[Mapping[str, Any]]]:

@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
 from .. import LazyModule, config
-from .polling_policy import PollingPolicy, Usage, YieldingPolicy
+from .polling_policy import MAX_PAUSE_SECONDS, PollingPolicy, Usage, YieldingPolicy
 
 if TYPE_CHECKING:
     from . import tls_guard
@@ -145,10 +145,10 @@ def _is_overloaded() -> bool:
         return False
 
 
-def _new_policy() -> YieldingPolicy:
+def _new_policy(is_client: bool = False) -> YieldingPolicy:
     """Return a policy with the state of the last one."""
     global _last
-    policy = YieldingPolicy(_measure, _is_overloaded, threading.get_ident(), _last)
+    policy = YieldingPolicy(_measure, _is_overloaded, threading.get_ident(), _last, MAX_PAUSE_SECONDS if is_client else None)
     _last = policy  # when it is complete: other threads may read it immediately
     return policy
 
@@ -193,8 +193,8 @@ class PollingReceiver:
 
     __slots__ = ("_policy", "_receive", "_poll", "recv_into", "_number")
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._policy = _new_policy()
+    def __init__(self, sock: socket.socket, is_client: bool = False) -> None:
+        self._policy = _new_policy(is_client)
         self._receive, self.recv_into = sock.recv, sock.recv_into
         self._poll = _poller_for(sock)
         self._number = _receives  # of its last receive
@@ -242,17 +242,18 @@ class PollingSelector:
         return ready
 
 
-def receiver_for(sock: Any, current: Any = None) -> Any:
+def receiver_for(sock: Any, current: Any = None, is_client: bool = False) -> Any:
     """Return an object to receive from for a socket with alternating requests and replies; it may be the socket itself.
 
     Args:
         current: the previous result, if the settings may have changed since then.
+        is_client: it receives replies, not requests.
     """
     if hasattr(sock, "pending"):
         return tls_guard.guarded(sock)
     if not hasattr(select, "poll") or not is_promising():
         return sock
     try:
-        return current if isinstance(current, PollingReceiver) else PollingReceiver(sock)
+        return current if isinstance(current, PollingReceiver) else PollingReceiver(sock, is_client)
     except (TypeError, ValueError):  # closed, or not a socket of the system
         return sock

@@ -34,10 +34,10 @@ MIN_INTERRUPTIONS, MAX_WINDOW_SECONDS = 2, 0.1
 # Receives without polling after that, until it is asked again whether there are processors for all (0.1 us per receive).
 # Polling goes on when the answer was yes this number of times in a row.
 CROWDED_RECEIVES, MIN_FREE_LOOKS = 128, 2
-# Polling is also suspended while there are more than this many seconds from one receive to the next, on average; for this
-# number of receives at a time. The other side is then not about to answer but has to be woken: polling until it answers takes
-# longer than blocking. At 1 000 calls per second, it would take a tenth of the processor time of the client.
-MAX_RECEIVE_SECONDS, SLOW_RECEIVES = 0.0009, 16
+# A client also suspends polling, for this number of receives, if this many seconds pass from a reply to the next request. The
+# server then has to be woken, and polling until it answers takes longer than blocking: with 1 000 calls per second, a tenth of
+# the client's processor time. One pause in each period is measured.
+MAX_PAUSE_SECONDS, PAUSED_RECEIVES = 0.0005, 64
 # Receives without polling that a new connection in another thread inherits at most from the previous one: it may be in another
 # situation, so it finds this out sooner.
 MAX_INHERITED_SKIPS = 32
@@ -99,27 +99,28 @@ class YieldingPolicy(PollingPolicy):
         measure: reads the context switches of the calling thread. Called at the beginning of each period.
         is_overloaded: returns whether more threads want to run than there are processors. Called rarely.
         thread: the identifier of the calling thread.
+        max_pause: the seconds from a message to the next attempt above which polling is suspended; None: any.
         previous: another policy whose state is inherited. Many connections carry only two or three messages, too few to learn
             from.
     """
 
     __slots__ = ("_measure", "_is_overloaded", "_period", "_attempts_left", "_switches", "_thread", "_window",
-                 "_free_looks_left", "_begun", "_is_slow")
+                 "_free_looks_left", "_max_pause", "_received_at")
     _period: int
     _attempts_left: int
     _switches: int  # of the thread at the beginning of the period, plus those that blocking after a failed attempt causes
     _thread: int  # that the switches were counted for
     _free_looks_left: int  # before polling goes on, 0 if it is not suspended because others want to run
-    _begun: float  # when the period began
-    _is_slow: bool  # polling is suspended because receives do not follow each other quickly
+    _received_at: Optional[float]  # the end of the last period, before the pause that follows was measured
     _window: Usage  # at the beginning of the time for which the share is computed
 
     def __init__(self, measure: Measure, is_overloaded: Callable[[], bool], thread: int,
-                 previous: Optional[YieldingPolicy] = None) -> None:
+                 previous: Optional[YieldingPolicy] = None, max_pause: Optional[float] = None) -> None:
         super().__init__()
         self._measure = measure
         self._is_overloaded = is_overloaded
-        self._free_looks_left, self._is_slow = 0, False
+        self._free_looks_left, self._max_pause = 0, max_pause
+        self._received_at = None
         if previous is not None:
             self._failures, self._next_skips = previous._failures, previous._next_skips
             self._skips_left = min(previous._skips_left, MAX_INHERITED_SKIPS)
@@ -129,12 +130,11 @@ class YieldingPolicy(PollingPolicy):
             self._skips_left, self._thread = previous._skips_left, previous._thread
             self._period, self._attempts_left, self._switches = previous._period, previous._attempts_left, previous._switches
             self._window, self._free_looks_left = previous._window, previous._free_looks_left
-            self._begun, self._is_slow = previous._begun, previous._is_slow
 
     def _begin_period(self, attempts: int) -> Usage:
         self._period = self._attempts_left = attempts
         usage = self._measure()
-        self._thread, self._switches, self._begun = usage.thread, usage.switches, usage.seconds
+        self._thread, self._switches, self._received_at = usage.thread, usage.switches, None
         if attempts == MIN_PERIOD_ATTEMPTS:  # after receives that block, which are not to be counted
             self._window = usage
         return usage
@@ -147,17 +147,19 @@ class YieldingPolicy(PollingPolicy):
         if self._free_looks_left and not self._is_free_again():
             return False
         if not self._attempts_left:
-            self._is_slow = self._begin_period_is_slow()
-        return not self._is_slow
+            self._begin_period(MIN_PERIOD_ATTEMPTS)
+        elif self._received_at is not None and self._is_paused(self._received_at):
+            return False
+        return True
 
-    def _begin_period_is_slow(self) -> bool:
-        """Begin a period, unless polling remains suspended because the receives before it were slow."""
-        before = self._begun
-        usage = self._begin_period(MIN_PERIOD_ATTEMPTS)
-        if self._is_slow and usage.seconds - before > SLOW_RECEIVES * MAX_RECEIVE_SECONDS:
-            self._skips_left = SLOW_RECEIVES - 1  # and this one
-            return True
-        return False
+    def _is_paused(self, received_at: float) -> bool:
+        """Return whether the program has made a pause since this time; if so, skip further receives."""
+        self._received_at = None
+        usage = self._measure()
+        if self._max_pause is None or usage.seconds - received_at <= self._max_pause:
+            return False
+        self._skips_left, self._attempts_left = PAUSED_RECEIVES - 1, 0
+        return True
 
     def record(self, succeeded: bool) -> None:
         self._attempts_left -= 1
@@ -167,14 +169,14 @@ class YieldingPolicy(PollingPolicy):
         self._switches += not succeeded  # the receive blocks now, which causes one more switch
 
     def _end_period(self) -> None:
-        switches, attempts, thread, begun = self._switches, self._period, self._thread, self._begun
+        switches, attempts, thread = self._switches, self._period, self._thread
         usage = self._begin_period(min(2 * attempts, MAX_PERIOD_ATTEMPTS))
         if thread != self._thread:
             self._window = usage
             return  # the counts of different threads cannot be compared
-        if usage.seconds - begun > attempts * MAX_RECEIVE_SECONDS:
-            self._skips_left, self._is_slow = SLOW_RECEIVES, True
-        elif (self._switches - switches) * MIN_ATTEMPTS_PER_SWITCH >= attempts:
+        if self._max_pause is not None:
+            self._received_at = usage.seconds
+        if (self._switches - switches) * MIN_ATTEMPTS_PER_SWITCH >= attempts:
             self._suspend()
         elif self._is_crowded(usage):
             self._skips_left, self._free_looks_left = CROWDED_RECEIVES, MIN_FREE_LOOKS

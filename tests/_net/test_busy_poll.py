@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, List
 from unittest import mock
 
-from Pyro5._net import busy_poll, polling_policy
+from Pyro5._net import busy_poll
 from Pyro5._net.busy_poll import MAX_CALM, MAX_POLLS, MIN_CALM, PollingReceiver, PollingSelector
 from Pyro5._net.polling_policy import (
     MAX_FAILURES,
@@ -53,9 +53,6 @@ class ReceiverTests(unittest.TestCase):
         undisturbed = mock.patch.object(busy_poll, "_switches", return_value=(0, 0))
         undisturbed.start()
         self.addCleanup(undisturbed.stop)
-        quick = mock.patch.object(polling_policy, "MAX_RECEIVE_SECONDS", 60.0)  # on any machine
-        quick.start()
-        self.addCleanup(quick.stop)
         calm = mock.patch.multiple(busy_poll, _calm=MAX_CALM, _is_overloaded=lambda: False)
         calm.start()
         self.addCleanup(calm.stop)

@@ -155,8 +155,8 @@ def recorded(proxy: Any) -> Iterator[List[int]]:
     receiver_for = busy_poll.receiver_for
     noting = Noting()
     connection._incoming = noting
-    with mock.patch.object(busy_poll, "receiver_for", lambda sock, current=None: (
-            noting if sock is connection.sock else receiver_for(sock, current))):
+    with mock.patch.object(busy_poll, "receiver_for", lambda sock, current=None, is_client=False: (
+            noting if sock is connection.sock else receiver_for(sock, current, is_client))):
         yield sizes
     connection._incoming = receiver
 
