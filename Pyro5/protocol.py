@@ -250,11 +250,6 @@ class SendingMessage:
         return value
 
     @property
-    def plain_data(self) -> Optional[bytes]:
-        """The whole message, if it is in one buffer and has no flag but that of the correlation id; otherwise None."""
-        return self.buffers[0] if self.flags == FLAGS_CORR_ID and len(self.buffers) == 1 else None  # type: ignore[return-value]
-
-    @property
     def data(self) -> bytes:
         """The whole message as one bytes object (a copy if it is large)."""
         return b"".join(self.buffers)

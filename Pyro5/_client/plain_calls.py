@@ -115,12 +115,11 @@ def _exchange(link: Link, connection: Connection, form: _Form, method: str, args
     # A new one, unless the program has set one: servers recognize nested calls by it, and can cancel this one.
     connection.call_id = correlation_id = callcontext.correlation_or_new()
     message = None
-    payload: Any  # in one piece, or of long texts and bytes in several
+    encode: Any = serializer.call_payload if may_be_long else serializer.dumpsCall  # the first may return several pieces
     try:
-        # The latter: thousands of arguments, or long texts in containers.
-        if may_be_long or len(payload := serializer.dumpsCall(link.object_id, method, args, kwargs)) > form.max_payload:
-            if may_be_long:
-                payload = serializer.call_payload(link.object_id, method, args, kwargs)
+        payload = encode(link.object_id, method, args, kwargs)
+        # The second test is for thousands of arguments, and long texts in containers.
+        if may_be_long or len(payload) > form.max_payload:
             message = SendingMessage(MSG_INVOKE, 0, seq, serializer.serializer_id, payload, correlation_id=correlation_id,
                                      compress=False, max_size=link.wire.max_size)
     except Exception as x:
