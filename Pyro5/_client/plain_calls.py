@@ -70,16 +70,17 @@ def call_plainly(link: Link, method: str, args: Sequence[Any], kwargs: Mapping[s
 
     Raises the same as `Caller.call`.
     """
-    ident, may_be_long = get_ident(), False
-    pool = link.pool
+    may_be_long = False
+    if (kwargs or not NUMBERS.issuperset(map(type, args))) and not requests.are_plain(args, kwargs):
+        may_be_long = _are_flat(link.serializer, args, kwargs)
+        if not may_be_long:
+            return NOT_MADE
+    ident, pool, request = get_ident(), link.pool, get_request()
     connection = pool.by_thread.get(ident)
     # What `Link.acquire_ready` and `Caller.call` look at.
     if (connection is None or pool.waiters or method in link.oneway or link.fork_count != forks.number
-            or global_version.number != link.settings_version
-            or get_options() is not None or (request := get_request()).call is not None or request.assigned
-            or large_buffers.current.outgoing is not None
-            or (kwargs or not NUMBERS.issuperset(map(type, args))) and not (
-                requests.are_plain(args, kwargs) or (may_be_long := _are_flat(link.serializer, args, kwargs)))
+            or global_version.number != link.settings_version or get_options() is not None
+            or request.call is not None or request.assigned or large_buffers.current.outgoing is not None
             or not connection.lock.acquire(False)):
         return NOT_MADE
     connection.user = ident
