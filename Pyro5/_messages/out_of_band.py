@@ -94,7 +94,7 @@ def _short_batch(options: BufferOptions, serializer: SerializerBase, object_id: 
     try:
         with outgoing:
             payload = serializer.call_payload(object_id, method, calls, None)
-    except Exception:
+    except (BufferError, ValueError):
         return None  # perhaps a view that is not contiguous, which becomes bytes when they are searched
     # What is in a short payload is short itself: saves 54 of 101 byte codes per call of the client, in which each argument
     # was looked at. Arrays need no search, because serializers pass them to the table.
