@@ -199,6 +199,7 @@ class WrongValues(FailureTestCase):
             self.client._pyroBind()
             connection = self.client._pyroConnection
             self.client._pyro.wire = self.client._pyro.wire._replace(max_size=4000)
+            connection.form = None  # as if a setting had been changed
             self.assert_fails(errors.ProtocolError, ["give", str(self.uri), "MAX_MESSAGE_SIZE", "4000"],
                               self.client.give, "x" * 5000)
             self.assert_in_step(connection)
@@ -208,6 +209,7 @@ class WrongValues(FailureTestCase):
         for _ in self.each_server_type():
             self.client._pyroBind()
             self.client._pyro.wire = self.client._pyro.wire._replace(max_size=0)
+            self.client._pyroConnection.form = None  # as if a setting had been changed
             with self.logged("message too large", "127.0.0.1"):
                 self.assert_fails(errors.MessageTooLargeError, ["MAX_MESSAGE_SIZE", "4000"], self.client.give, "x" * 5000)
             self.assert_in_step()
