@@ -192,8 +192,8 @@ class Connection(socketutil.SocketConnection):
             protocol.PLAIN_HEADER); otherwise the reply.
         """
         reader = self._reader
-        # Something else is to come before the reply, or its size has to be checked.
-        if self.late or reader.position or 0 < reader.max_size < RECEIVE_BYTES:
+        # Something else is to come before the reply, its size has to be checked, or it is probably a large one.
+        if self.late or reader.position or reader.expects_large or 0 < reader.max_size < RECEIVE_BYTES:
             return self._awaited(self._exchange(request, method), seq, reply_begin[7], method)
         self.mid_exchange = True
         try:

@@ -26,6 +26,9 @@ class Target:
     def echo(self, *args: Any, **kwargs: Any) -> Any:
         return [list(args), kwargs]
 
+    def text(self, size: int) -> str:
+        return "x" * size
+
     def fail(self, text: str) -> None:
         raise ValueError(text)
 
@@ -99,6 +102,10 @@ class Results(PlainCallsTestCase):
                 self.assert_plain(False, lambda: self.proxy.echo([b"x" * 100000]))
         self.proxy._pyroSerializer = "serpent"
         self.assert_plain(False, lambda: self.proxy.echo(b"x" * 100000))
+
+    def test_large_replies(self) -> None:
+        for size in (100000, 100000, 300000, 200000, 10, 100000, 70000, 65, 0, 100000):
+            self.assertEqual(size, len(self.assert_plain(True, lambda: self.proxy.text(size))))  # noqa: B023
 
     def test_exceptions_and_streams(self) -> None:
         with self.assertRaisesRegex(ValueError, "on purpose"):
