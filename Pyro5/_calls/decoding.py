@@ -1,56 +1,48 @@
 """Decoding of requests on the server: long ones one at a time. (For handshakes, see the module handshakes.)"""
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
-from typing import Iterator
+from typing import Any, Callable, TypeVar
 
-from .._messages import limits, requests
-from .._messages.requests import ARGUMENTS, Call, new_call
+from .._messages import requests
+from .._messages.requests import Call
 from .._objects.arguments import argument_name
 from .._objects.objects import ObjectTable
 from .._values.mismatch import CallMismatch
-from ..protocol import FLAGS_KEEPSERIALIZED, ReceivingMessage
+from ..protocol import ReceivingMessage
 from ..serializers import SerializerBase
 
 log = logging.getLogger("Pyro5.server.types")
 
 SHORT_REQUEST_BYTES = 8192  # decompressed; decoding the costliest text of this length takes about 30 ms
 MAX_TURN_WAIT_SECONDS = 1.0  # converters of the program may take long, or wait for another thread
+T = TypeVar("T")
 
 
 class Turns:
-    """Lets one thread at a time run a block, while the others wait. Thread-safe.
+    """Lets one thread at a time run a function, while the others wait. Thread-safe.
 
     Args:
-        max_seconds: how long a thread waits before it runs the block anyway: the block of another thread may take
-            long, or even wait for this thread.
+        max_seconds: how long a thread waits before it runs the function anyway: that of another thread may take long, or
+            even wait for this thread.
     """
 
-    def __init__(self, max_seconds: float) -> None:
+    def __init__(self, max_seconds: float = MAX_TURN_WAIT_SECONDS) -> None:
         self._max_seconds = max_seconds
         self._lock = threading.Lock()
 
-    def begin(self) -> bool:
-        """Wait for a turn, and return True; False if that took too long: the caller goes on, but does not call `end`."""
+    def run(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Wait for a turn, and return the result of a function."""
         # With a limit: a thread that was stopped in its turn would otherwise stop all others. After that time they
         # run in parallel.
-        return self._lock.acquire(timeout=self._max_seconds)
-
-    def end(self) -> None:
-        """End a turn."""
-        self._lock.release()
-
-    @contextlib.contextmanager
-    def one(self) -> Iterator[None]:
-        """Wait for a turn, which lasts until the end of the block. Takes 85 byte codes more than the two methods."""
-        acquired = self.begin()
+        acquired = self._lock.acquire(timeout=self._max_seconds)
+        # No context manager: one for this would take 85 byte codes more, of 1 500 for a long request.
         try:
-            yield
+            return function(*arguments)
         finally:
             if acquired:
-                self.end()
+                self._lock.release()
 
 
 class RequestDecoder:
@@ -63,33 +55,16 @@ class RequestDecoder:
 
     def __init__(self, objects: ObjectTable) -> None:
         self._objects = objects
-        self._long_requests = Turns(MAX_TURN_WAIT_SECONDS)
+        self._long_requests = Turns()
 
     def parse(self, message: ReceivingMessage, serializer: SerializerBase) -> Call:
         """Return the call, or batch, that a request consists of. Raises as `requests.parse_invoke_request`."""
         try:
             if len(message.data) <= SHORT_REQUEST_BYTES:
-                return self._parse(message, serializer)
-            has_turn = self._long_requests.begin()
-            try:
-                return self._parse(message, serializer)
-            finally:
-                if has_turn:
-                    self._long_requests.end()
+                return requests.parse_invoke_request(message, serializer)
+            return self._long_requests.run(requests.parse_invoke_request, message, serializer)
         except CallMismatch as x:
             raise self.named(x) from None
-
-    def _parse(self, message: ReceivingMessage, serializer: SerializerBase) -> Call:
-        # What parse_invoke_request() does for nearly all requests, without its other cases: saves 50 byte codes.
-        data = message.data
-        if message.chunks is None and not message.flags & FLAGS_KEEPSERIALIZED:
-            if len(data) > limits.FREE_BYTES:
-                limits.check(message, serializer)
-            object_id, method, args, kwargs = serializer.loadsCall(data)
-            if type(kwargs) is dict and type(args) in ARGUMENTS and type(object_id) is str and type(method) is str:
-                return new_call((object_id, method, args, kwargs))
-            return requests.checked_call(object_id, method, args, kwargs)  # an attribute, a batch, or an error
-        return requests.parse_invoke_request(message, serializer)
 
     def named(self, error: CallMismatch) -> TypeError:
         """Return the error about an argument with the names of the class, the method and the parameter."""

@@ -24,7 +24,6 @@ __all__ = ["SHORT_HANDSHAKE_BYTES", "HandshakeReplies", "accepting_payload"]
 log = logging.getLogger("Pyro5.server.dispatch")
 
 SHORT_HANDSHAKE_BYTES = 4096  # longer ones are decoded one at a time
-_MAX_TURN_WAIT_SECONDS = 1.0  # that a long handshake waits for another one to be decoded
 
 
 class Moved(Exception):
@@ -55,10 +54,7 @@ class HandshakeReplies(ReplyEncoding):
         self.find_custom_get_metadata: Callable[[], Optional[Callable[[str], Any]]] = lambda: None
         self.move: Callable[[Any, ReceivingMessage, Any, str], bool] = _has_one_process
         self.gate: Any = None
-
-    def _use_options(self, options: DispatchOptions) -> None:
-        super()._use_options(options)
-        self._long_handshakes = Turns(_MAX_TURN_WAIT_SECONDS)
+        self._long_handshakes = Turns()
 
     def _answer_handshake(self, connection: Any, message: ReceivingMessage, correlation_id: bytes) -> Optional[SendingMessage]:
         serializer = None
@@ -154,8 +150,7 @@ class HandshakeReplies(ReplyEncoding):
         """
         if len(message.data) <= SHORT_HANDSHAKE_BYTES:
             return handshake.parse_connect_request(message, serializer)
-        with self._long_handshakes.one():
-            return handshake.parse_connect_request(message, serializer)
+        return self._long_handshakes.run(handshake.parse_connect_request, message, serializer)
 
 
 MAX_KEPT_TEXT = 200  # characters of a handshake response that many clients may get: longer ones take much memory to keep

@@ -138,10 +138,11 @@ def parse_invoke_request(message: ReceivingMessage, serializer: SerializerBase) 
         return Call(object_id, method, (SerializedBlob(info, message, is_blob=True),), {})
     if len(message.data) > limits.FREE_BYTES:
         limits.check(message, serializer)
-    if message.chunks is None:
-        object_id, method, args, kwargs = serializer.loadsCall(message.data)
-    else:
-        object_id, method, args, kwargs = out_of_band.load(message, serializer.loadsCall)
+    object_id, method, args, kwargs = (
+        serializer.loadsCall(message.data) if message.chunks is None else out_of_band.load(message, serializer.loadsCall))
+    # The calls of methods. The rest is for attributes, batches and errors.
+    if type(kwargs) is dict and type(args) in ARGUMENTS and type(object_id) is str and type(method) is str:
+        return new_call((object_id, method, args, kwargs))
     return checked_call(object_id, method, args, kwargs)
 
 

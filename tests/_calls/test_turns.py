@@ -17,11 +17,10 @@ class TurnsTests(unittest.TestCase):
         most: List[int] = []
 
         def work(number: int) -> None:
-            with turns.one():
-                inside.append(number)
-                most.append(len(inside))
-                inside.remove(number)
-        threads = [threading.Thread(target=work, args=(number,)) for number in range(20)]
+            inside.append(number)
+            most.append(len(inside))
+            inside.remove(number)
+        threads = [threading.Thread(target=turns.run, args=(work, number)) for number in range(20)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -30,17 +29,14 @@ class TurnsTests(unittest.TestCase):
 
     def test_a_thread_that_has_waited_long_enough_continues(self) -> None:
         turns = Turns(0.01)
-        with turns.one(), turns.one():
-            pass
-        with turns.one():
-            pass
+        self.assertEqual(1, turns.run(turns.run, int, "1"))
+        self.assertEqual(2, turns.run(int, "2"))
 
     def test_an_exception_ends_the_turn(self) -> None:
         turns = Turns(PATIENCE_SECONDS)
-        with self.assertRaises(KeyError), turns.one():
-            raise KeyError("on purpose")
-        with turns.one():
-            pass
+        with self.assertRaises(KeyError):
+            turns.run({}.pop, "missing")
+        self.assertEqual(1, turns.run(int, "1"))
 
 
 if __name__ == "__main__":
