@@ -5,7 +5,7 @@ import time
 from typing import Any, Callable, Mapping, Optional, Sequence, Tuple
 
 from .. import callcontext, errors, serializers
-from .._messages import limits, out_of_band, replies, requests
+from .._messages import out_of_band, replies, requests
 from .._wire import features
 from ..callcontext import get_request
 from ..configure import global_version
@@ -79,13 +79,7 @@ class Caller(Connector):
                 self.call_failed(connection, x, seq, deadline)
                 raise
         finally:
-            # as in unlock(), without the call
-            if connection is not self.connection:
-                connection.idle_since = time.monotonic()
-            connection.user = 0
-            connection.lock.release()
-            if self.pool.waiters:
-                self.pool.hand_over()
+            self.unlock(connection)
 
     def exchange(self, connection: Connection, request: SendingMessage, serializer: SerializerBase, method: str, flags: int,
                  deadline: Optional[float]) -> Any:
@@ -153,9 +147,6 @@ class Caller(Connector):
         callcontext.set_received_response(reply.annotations)
         if reply.serializer_id != serializer.serializer_id:  # a forwarded blob keeps its original serializer
             serializer = serializers.get_serializer_by_id(reply.serializer_id).for_dialect(connection.dialect)
-        # most replies: skips the tests of parse_reply()
-        if not reply.flags & replies.MORE_THAN_A_VALUE and len(reply.data) <= limits.FREE_BYTES and reply.chunks is None:
-            return serializer.loads(reply.data)
         result = replies.parse_reply(reply, serializer)
         if type(result) is replies.StreamOpened:
             if result.stream_id is None:
