@@ -293,7 +293,6 @@ def small_reply(seq: int, serializer_id: int, payload: bytes, correlation_id: by
     """
     message = _new_message(SendingMessage)
     size = len(payload)
-    # As plain_header(), whose call would take 12 byte codes more.
     header = _HEADER.pack(_TAG, PROTOCOL_VERSION, MSG_RESULT, serializer_id, FLAGS_CORR_ID, seq, size, 0, correlation_id, 0,
                           _MAGIC)
     message.buffers = [header + payload]

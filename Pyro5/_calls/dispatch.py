@@ -161,7 +161,7 @@ class Dispatcher(CallAccounts):
         return self._reply(running, serializer, value)
 
     def error_reply(self, connection: Any, message: ReceivingMessage, correlation_id: bytes, call: Optional[Call],
-                     error: Exception) -> Optional[SendingMessage]:
+                    error: Exception) -> Optional[SendingMessage]:
         """Return the reply to a request that failed, None if it was oneway. Without a call, decoding it has failed."""
         is_oneway = message.flags & protocol.FLAGS_ONEWAY
         self._note_error(callcontext.running_call(), connection, call, error)
@@ -340,7 +340,7 @@ class Dispatcher(CallAccounts):
             raise
 
     def call_error_handler(self, connection: Any, method: Callable[..., Any], args: Any, kwargs: Any,
-                            error: Exception) -> None:
+                           error: Exception) -> None:
         try:
             self._daemon.methodcall_error_handler(self._daemon, connection, method, args, kwargs, error)
         except Exception:  # the handler of the program failed: the client still gets the first error

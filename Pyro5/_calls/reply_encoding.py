@@ -86,7 +86,7 @@ class ReplyEncoding:
         daemon: its documented method annotations is called.
 
     Attributes:
-        on_refusal: called with the reason when a client is refused, see refusals.
+        on_refusal: called with the reason when a client is refused, see error_log.
     """
 
     def __init__(self, daemon: Any, options: DispatchOptions) -> None:
@@ -113,9 +113,9 @@ class ReplyEncoding:
         return self.serializers[message.serializer_id, peer]
 
     def plain_payload(self, call: Any, serializer: SerializerBase, value: Any) -> Optional[bytes]:
-        """Return the serialized result of a call, if it is a value of which nothing is sent beside the payload; otherwise
-        None. Raises the error to send if
-        it cannot be sent, see `replies.unsent_result`.
+        """Return the serialized result of a call, None if some of it may have to be sent beside the payload.
+
+        Raises the error to send if it cannot be sent, see `replies.unsent_result`.
         """
         kind = type(value)
         if not (kind in _NUMBERS or kind in _TEXTS and len(value) <= SHORT_TEXT

@@ -70,7 +70,7 @@ class Connection(socketutil.SocketConnection):
         features: the features that the server uses, see _wire.features; None for a server of another release.
         dialect: of payloads, see SerializerBase.for_dialect.
         buffers: how large buffers may be sent, see _messages.out_of_band.
-        form: what the plain calls over this connection have in common, see Caller.call_plainly; None: not known yet.
+        form: what the plain calls over this connection have in common, see plain_calls.call_plainly; None: not known yet.
         lock: held by the thread that uses the connection, from the request until the reply is complete.
         user: identifier of the thread that holds the lock; 0 while none does, and for a moment after it was acquired.
         call_id: correlation id of the call in flight, or of the last one.

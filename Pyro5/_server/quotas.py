@@ -203,7 +203,7 @@ class Limited:
 
     Attributes:
         limits: the limits according to the settings.
-        on_refusal: called with the reason when a client is refused, see refusals.
+        on_refusal: called with the reason when a client is refused, see error_log.
         earliest_deadline: see EventLoop.
     """
 
