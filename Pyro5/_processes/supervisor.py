@@ -86,11 +86,6 @@ class Supervisor(SocketServer):
     def __repr__(self) -> str:
         return "<%s on %s; %d processes>" % (type(self).__name__, self.locationStr, len(self._children))
 
-    @property
-    def process_ids(self) -> List[int]:
-        """The ids of the processes that serve clients."""
-        return [child.pid for child in list(self._children.values())]
-
     def init(self, daemon: Any, host: str, port: int, unixsocket: Optional[str] = None) -> None:
         self._listener = listener = Listener(host, port, unixsocket)
         self.sock = listener.sock
