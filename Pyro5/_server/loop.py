@@ -108,7 +108,7 @@ class SocketServer(Limited, SharedOutputLoop):
     @property
     def sockets(self) -> List[Any]:
         """The listening socket, those of clients, and, while a thread is writing, the wake-up that reports its end."""
-        connections = self._all()
+        connections = self.all_connections()
         busy = [] if all(c.watched for c in connections) else [self._wakeup]
         listening = [] if self._acceptor is None else [self.sock]
         return listening + [c.sock for c in connections if c.watched] + busy + self._sockets_of_combined()
@@ -154,7 +154,7 @@ class SocketServer(Limited, SharedOutputLoop):
         while time.monotonic() < deadline and self._is_busy():
             self.run_once(0.05)
             self._drop_idle()
-        for connection in self._all():
+        for connection in self.all_connections():
             connection.cancel_deferred()
             self.drop(connection)
         self.reply_flusher.stop()
@@ -164,7 +164,7 @@ class SocketServer(Limited, SharedOutputLoop):
         self.callbacks.finish(max(END_SECONDS, deadline - time.monotonic()))
 
     def _drop_idle(self) -> None:
-        for connection in [c for c in self._all() if c.watched == READ and not (c.closing or c.detached)]:
+        for connection in [c for c in self.all_connections() if c.watched == READ and not (c.closing or c.detached)]:
             # A detached call that has just ended may have left its reply.
             if connection.sends_all_held():
                 self.drop(connection)
@@ -172,7 +172,7 @@ class SocketServer(Limited, SharedOutputLoop):
                 self.notice(connection)
 
     def close_in_child(self) -> None:
-        for connection in self._all():
+        for connection in self.all_connections():
             if not connection.keep_open:
                 connection.sock.close()
         if self._acceptor is not None:
@@ -181,7 +181,7 @@ class SocketServer(Limited, SharedOutputLoop):
 
     def _is_busy(self) -> bool:
         return self.calls_running() > 0 or any(
-            c.outgoing or c.suspended_batch or c.deferred or c.detached for c in self._all())
+            c.outgoing or c.suspended_batch or c.deferred or c.detached for c in self.all_connections())
 
     # ------------------------------------------------------------ accepting
 

@@ -241,17 +241,13 @@ class Limited:
 
     def all_connections(self) -> List[Any]:
         """Return all connections that have not ended. Can be called from any thread."""
-        return self._all()
-
-    def _all(self) -> List[ServerConnection]:
-        """Return all connections. A copy, because workers may add one at the same time."""
-        return list(self._connections.values())
+        return list(self._connections.values())  # a copy, because workers may add one at the same time
 
     def _is_full(self) -> bool:
         """Return whether no further client may connect."""
         excess = len(self._connections) - len(self._refusals) - self.limits.connections
         # The loop would have noticed that those it watches have disconnected, so only the others are checked.
-        return excess >= 0 and excess >= count_disconnected([c for c in self._all() if not c.watched])
+        return excess >= 0 and excess >= count_disconnected([c for c in self.all_connections() if not c.watched])
 
     def drop(self, connection: Any) -> None:
         """Close a connection, and remove it."""

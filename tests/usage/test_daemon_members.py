@@ -323,7 +323,7 @@ class Lifetime(RunningDaemon):
                     with visited:
                         self.assertEqual([0, 1], list(visited.items()))
                     stays = other_client.visit()
-                    connection, = [each for each in daemon.transportServer._all()
+                    connection, = [each for each in daemon.transportServer.all_connections()
                                    if each.peer_address == client._pyroLocalSocket]
                     other.register(Factory(), "elsewhere", lifetime=connection)
                     self.assertIn("elsewhere", other.objectsById)
