@@ -22,7 +22,6 @@ from .._objects.members import exposed_method, get_exposed_attribute, set_expose
 from .._objects.objects import ObjectTable, PublishedObject
 from .._observe.statistics import BATCH
 from .._values import unsendable
-from ..callcontext import get_request
 from ..protocol import FLAGS_BATCH, FLAGS_ONEWAY, MSG_INVOKE, ReceivingMessage, SendingMessage, small_reply
 from ..serializers import SerializerBase
 from .async_methods import AsyncMethods
@@ -34,7 +33,7 @@ from .error_log import RepeatFilter, client_name, is_end_of_stream
 from .exclusive import ExclusiveUse
 from .interception import intercepted, is_known
 from .item_requests import item_request
-from .reply_encoding import DispatchOptions, correlation_of, joined
+from .reply_encoding import DispatchOptions, correlation_of
 from .running_calls import RunningCall
 from .streams import StreamTable
 
@@ -145,14 +144,8 @@ class Dispatcher(CallAccounts):
             self._run_oneway_call(connection, published, call, message)
             return None
         if self.runs_at_once and method in published.direct:
-            # An ordinary method. In a function of its own, this would take 20 byte codes more.
-            instance = published.fixed_instance
-            function = getattr(published.instance_for(connection) if instance is None else instance, method)
-            try:
-                value = function(*args, **kwargs)
-            except Exception as x:
-                self.call_error_handler(connection, function, args, kwargs, x)
-                raise
+            function = getattr(published.instance_for(connection), method)  # an ordinary method
+            value = self._run_method(connection, function, args, kwargs)
         else:
             value = self._start(connection, published, call)
             if type(value) is Deferred:
@@ -174,12 +167,11 @@ class Dispatcher(CallAccounts):
 
     def _reply(self, call: RunningCall, serializer: SerializerBase, value: Any) -> SendingMessage:
         """Return the reply with a result. Raises the error to send if that fails, see `replies.unsent_result`."""
-        # As _annotations(), whose calls would take 20 byte codes more.
-        from_method, own = get_request().response, self._daemon.annotations()
-        payload = None if from_method or own else self.plain_payload(call, serializer, value)
+        annotations = self._annotations()
+        payload = None if annotations else self.plain_payload(call, serializer, value)
         if payload is not None and len(payload) <= self.small_size:
             return small_reply(call.seq, serializer.serializer_id, payload, call.correlation_id)
-        return self.any_reply(call, serializer, value, payload, joined(from_method, own))
+        return self.any_reply(call, serializer, value, payload, annotations)
 
     def any_reply(self, call: RunningCall, serializer: SerializerBase, value: Any, payload: Optional[bytes],
                   annotations: Dict[str, Any]) -> SendingMessage:

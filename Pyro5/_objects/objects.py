@@ -54,7 +54,7 @@ class PublishedObject:
         self._weak = weak
         self._target = weakref.ref(obj_or_class) if weak else obj_or_class
         self._get_instance = get_instance
-        # Nearly all objects take this way: the dispatcher reads one attribute instead of calling instance_for().
+        # Nearly all objects have one: for plain calls, this attribute is read instead of calling instance_for().
         self.fixed_instance: Any = None if weak or get_instance is not None else obj_or_class
 
     @property
@@ -79,6 +79,8 @@ class PublishedObject:
             DaemonError: the weakly registered object has been garbage-collected.
             Exception: raised by the class or its instance creator.
         """
+        if self.fixed_instance is not None:
+            return self.fixed_instance
         if self._get_instance is not None:
             return self._get_instance(self._target, connection)
         target = self.target

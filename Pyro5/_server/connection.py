@@ -307,16 +307,12 @@ class ServerConnection(DetachedCalls):
         pending = self.pending
         if pending is None:
             return self._reader.announced_bytes
-        if not pending.annotations_size and len(pending.data) <= RECEIVE_BYTES:
-            return 0  # what the rest would find out for nearly all messages
-        size = pending.memory_bytes
+        size: int = pending.memory_bytes
         return size if size > RECEIVE_BYTES else 0
 
     @property
     def expected_seconds(self) -> float:
         """An estimate of the time that the message being received needs: it is served after those that need less."""
-        if self.pending is None and self.is_plain:
-            return 0.0  # what the rest would find out for nearly all clients
         return (self._reader.announced_bytes + self.pending_bytes) * SECONDS_PER_BYTE
 
     @property
