@@ -26,7 +26,7 @@ MODULES = """
     _values.builders _values.rebuilding _values.recreation
     _values.containers _values.uri _values.msgpack_check
     _values.serpent _values.serpent.writer _values.serpent.reader _values.serpent.batches
-    _values.serpent.guard _values.serpent.chunks _values.serpent.slow_writer
+    _values.serpent.chunks _values.serpent.slow_writer
     serializers.base _values.marshal _values.marshal.reader
     _values.marshal.scan _values.marshal.check
     serializers.serpent serializers.json serializers.marshal serializers.msgpack serializers
@@ -54,7 +54,7 @@ MODULES = """
     _client.methods
     _client.proxy_state _client.proxy_connecting _client.operators
     _client.lease_keeper _client.name_server typed client
-    _aio _aio.connection _aio.tls_transport _aio.idle _aio.waiting _aio.connecting _aio.connections _aio.link _aio.exclusive
+    _aio _aio.connection _aio.idle _aio.waiting _aio.connecting _aio.connections _aio.link _aio.exclusive
     _aio.streams _aio.calls
     _aio.proxy _aio.name_server _aio.naming
     _objects _objects.members _objects.exposure _objects.descriptions _objects.arguments _objects.marks _objects.instances

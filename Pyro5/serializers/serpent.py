@@ -257,12 +257,12 @@ def _slow_loads(text: str) -> Any:
     """Decode as serpent.loads, which would always leave the garbage collector enabled."""
     if "\0" in text:
         raise ValueError("the serpent data contains 0-bytes; it has been corrupted")
-    from .._values.serpent import chunks, guard
+    from .._values.serpent import chunks
     if len(text) <= _UNLOCKED_CHARACTERS:
-        guard.check_complexity(text)
+        chunks.check_complexity(text)
         return chunks.evaluate(text)
     with _slow_read_lock:
-        guard.check_complexity(text)
+        chunks.check_complexity(text)
         return chunks.evaluate(text)
 
 

@@ -8,7 +8,7 @@ import ssl
 import unittest
 from typing import Any, List, Optional, Tuple
 
-from Pyro5._aio.tls_transport import connect_with_tls
+from Pyro5._aio.connecting import connect_with_tls
 from Pyro5._net.tls_socket import TlsSocket
 from tests.peers import CERTIFICATES
 from tests.support import PATIENCE_SECONDS
