@@ -87,56 +87,24 @@ class _ReceivedAnnotations(Dict[str, Any]):
     """Annotations in the result of to_global() that came with a request, and must not be sent on."""
 
 
+def _field(name: str, doc: str) -> Any:
+    """Return a property that reads and assigns one field of the request being served."""
+    return property(lambda context: getattr(get_request(), name), lambda context, value: _assign(name, value), doc=doc)
+
+
 class CallContext:
     """The current call, as seen by the calling thread or task. It has no state of its own: use ``current_context``."""
 
     __slots__ = ()
 
-    @property
-    def client(self) -> Any:
-        """The connection (``socketutil.SocketConnection``) of the client being served; None outside of a request."""
-        return get_request().connection
-
-    @client.setter
-    def client(self, connection: Any) -> None:
-        # For tests and programs that simulate a call; daemons set all fields at once.
-        _assign("connection", connection)
-
-    @property
-    def client_sock_addr(self) -> Any:
-        """The socket address of the client being served; still known when a oneway call outlives its connection."""
-        return get_request().peer_address
-
-    @client_sock_addr.setter
-    def client_sock_addr(self, address: Any) -> None:
-        _assign("peer_address", address)
-
-    @property
-    def seq(self) -> int:
-        """Sequence number of the request being served."""
-        return get_request().seq
-
-    @seq.setter
-    def seq(self, number: int) -> None:
-        _assign("seq", number)
-
-    @property
-    def msg_flags(self) -> int:
-        """Flags of the request being served, see the FLAGS constants of ``protocol``."""
-        return get_request().flags
-
-    @msg_flags.setter
-    def msg_flags(self, flags: int) -> None:
-        _assign("flags", flags)
-
-    @property
-    def serializer_id(self) -> int:
-        """Number of the serializer that the request being served was encoded with."""
-        return get_request().serializer_id
-
-    @serializer_id.setter
-    def serializer_id(self, number: int) -> None:
-        _assign("serializer_id", number)
+    # Assigned by tests, and by programs that simulate a call; daemons set all of them at once.
+    client: Any = _field("connection", "The connection (``socketutil.SocketConnection``) of the client being served; None "
+                                       "outside of a request.")
+    client_sock_addr: Any = _field("peer_address", "The socket address of the client being served; still known when a oneway "
+                                                   "call outlives its connection.")
+    seq: int = _field("seq", "Sequence number of the request being served.")
+    msg_flags: int = _field("flags", "Flags of the request being served, see the FLAGS constants of ``protocol``.")
+    serializer_id: int = _field("serializer_id", "Number of the serializer that the request being served was encoded with.")
 
     @property
     def annotations(self) -> Annotations:
