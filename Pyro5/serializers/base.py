@@ -9,7 +9,8 @@ from .._values import arguments, classes, exceptions, mismatch, plain_copy, recr
 from .._values.mismatch import CallMismatch, Mismatch
 from .._values.containers import Data
 
-__all__ = ["SerializerBase", "Data", "CallPayload", "Payload", "is_long", "is_long_dict", "may_be_tagged", "too_deep"]
+__all__ = ["SerializerBase", "Data", "CallPayload", "Payload", "is_long", "is_long_dict", "may_be_tagged", "may_have_tag",
+           "too_deep"]
 
 CallPayload = Tuple[Any, Any, Any, Any]      # object id, method, args, kwargs
 Payload = Union[bytes, List[bytes]]          # in one piece, or in several
@@ -388,6 +389,13 @@ def is_long(value: Any) -> bool:
 def is_long_dict(value: Any) -> bool:
     """Return whether a value is the dict that serpent uses for a long bytes object."""
     return type(value) is dict and len(value) == 2 and is_long(value.get("data"))
+
+
+def may_have_tag(text: str) -> bool:
+    """Return whether a text contains the tag, which ends with an underscore. Up to the last one is enough: searching for the
+    tag takes 35 us for 100 KB, and for one character 1 us. In calls, object ids contain an underscore.
+    """
+    return text.find(classes.TAG, 0, text.rfind("_") + 1) >= 0
 
 
 def may_be_tagged(value: Any, data: Data) -> bool:

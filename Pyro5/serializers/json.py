@@ -7,7 +7,7 @@ from typing import Any, Callable, Iterable, List, Mapping, Optional, Sequence, T
 
 from .._values import classes, containers, numpy_scalars, plain_copy, registered_types
 from .._values.registered_types import builtin_subclasses
-from .base import CallPayload, Data, Payload, SerializerBase, is_long
+from .base import CallPayload, Data, Payload, SerializerBase, is_long, may_have_tag
 
 __all__ = ["JsonSerializer"]
 
@@ -139,7 +139,7 @@ class JsonSerializer(SerializerBase):
     def _decode(self, data: Data) -> Tuple[Any, bool]:
         text = str(data, "utf-8")
         # Searching the text is much faster than examining every dict. The tag may also be written with escapes such as \u005f.
-        tagged = "_" in text and classes.TAG in text or "\\" in text and "\\u" in text
+        tagged = "_" in text and may_have_tag(text) or "\\" in text and "\\u" in text
         return self._loads(text), tagged
 
     def _loads(self, text: str) -> Any:

@@ -12,7 +12,7 @@ from .. import LazyModule, config, serpent_name
 from .._values import classes, containers, hash_flooding, plain, plain_copy
 from .._values.serpent import batches, reader, writer
 from .._values.serpent.writer import HEADER, SHORT_TEXT
-from .base import CallPayload, Data, Payload, SerializerBase, is_long, is_long_dict
+from .base import CallPayload, Data, Payload, SerializerBase, is_long, is_long_dict, may_have_tag
 
 if TYPE_CHECKING:
     from .._values.serpent import slow_writer
@@ -249,8 +249,8 @@ def _with_tags(value: Any, text: str) -> Tuple[Any, bool]:
     """Return the value, read by the slow reader if the fast one could not, and whether it may contain tagged dicts."""
     if value is reader.NOT_FAST:
         return _slow_loads(text), True
-    # the tag may also be written with escapes such as \x5f
-    return value, "_" in text and classes.TAG in text or "\\" in text and _ESCAPED_LETTER.search(text) is not None
+    # The tag may also be written with escapes such as \x5f.
+    return value, "_" in text and may_have_tag(text) or "\\" in text and _ESCAPED_LETTER.search(text) is not None
 
 
 def _slow_loads(text: str) -> Any:

@@ -20,6 +20,7 @@ import serpent
 from Pyro5 import config, errors, serializers
 from Pyro5._values.serpent import reader
 from Pyro5.serializers import JsonSerializer, MarshalSerializer, SerializerBase, SerpentSerializer
+from Pyro5.serializers.base import may_have_tag
 
 from ..support import PROJECT
 
@@ -365,6 +366,17 @@ class LongBlobs(Base):
         serializer = serializers.get_serializer("serpent")
         self.assertEqual(serializer.dumps(self.blob), serializer.value_payload(self.blob))
         self.assertEqual(serializer.dumpsCall("o", "m", (self.blob,), {}), serializer.call_payload("o", "m", (self.blob,), {}))
+
+
+class Tags(unittest.TestCase):
+    def test_the_tag_is_found_in_any_place(self) -> None:
+        rng = random.Random(3)
+        tag = "__class__"
+        for text in (tag, "x" + tag, tag + "x", tag + "_x", "_" + tag[1:], tag[:-1], "", "_"):
+            self.assertIs(tag in text, may_have_tag(text), text)
+        for _ in range(2000):
+            text = "".join(rng.choices(("_", "__", "class", "x", tag), (4, 4, 4, 4, 1), k=rng.randrange(12)))
+            self.assertIs(tag in text, may_have_tag(text), text)
 
 
 class Payloads(Base):
