@@ -164,7 +164,7 @@ LATE_IMPORTS = {
     ("_naming.leased_names", "watch"): "asyncio is large, and few name servers are watched",
     ("nameserver", "make_parser"): "argparse is for the tool only, the module is loaded by every program",
     ("configure", "main"): "the tool is not loaded by programs",
-    ("_text.suggestions", "closest"): "difflib makes the hint in an error",
+    ("_text.suggestions", "did_you_mean"): "difflib makes the hint in an error",
     ("tools.doctor", "_check_storage"): "http.client is large, and few name servers use etcd",
     ("tools.serve", "_import"): "the user says what to serve",
     ("_cli.peer_check", "_speaks_tls"): "ssl is large, and not every Python has it",

@@ -144,13 +144,13 @@ async def read_attribute(link: Link, name: str, options: CallOptions = DEFAULTS)
     return rebuilt(link.results, name, value) if link.results else value
 
 
-async def write_attribute(link: Link, name: str, value: Any, options: CallOptions = DEFAULTS) -> None:
+async def write_attribute(link: Link, name: str, value: Any) -> None:
     """Assign an attribute of the object."""
-    await _connect(link, options)
+    await _connect(link, DEFAULTS)
     # Checked here, where the usual mistake is a misspelled name.
     if name not in link.attrs:
         raise AttributeError("remote object '%s' has no exposed attribute '%s'" % (link.uri, name))
-    await call(link, requests.SETATTR_METHOD, (name, value), None, 0, options)
+    await call(link, requests.SETATTR_METHOD, (name, value), None, 0, DEFAULTS)
 
 
 async def _connect(link: Link, options: CallOptions) -> None:

@@ -18,6 +18,11 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 from .. import LazyModule, config
 from .polling_policy import MAX_PAUSE_SECONDS, PollingPolicy, Usage, YieldingPolicy
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
 if TYPE_CHECKING:
     from . import tls_guard
 else:
@@ -73,11 +78,6 @@ if _EPOLL is not None:
         """Return the events that epoll has reported: both for a connection that has ended."""
         return (mask & ~select.EPOLLIN and _WRITE) | (mask & ~select.EPOLLOUT and _READ)
 
-
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None  # type: ignore[assignment]
 
 # Polls of one attempt, 0.7 us each: enough for a reply of which the other side first has to be woken, or needs some work.
 MAX_POLLS = 500

@@ -19,6 +19,8 @@ from .stream_sockets import peer_has_closed
 
 __all__ = ["OfferedConnection", "OfferedSockets", "host_of", "is_offering", "offered_sockets", "waiting"]
 
+log = logging.getLogger("Pyro5.server.loop")
+
 PORT = 1  # of the objects of a client: any number
 MAX_WAIT_SECONDS = 5.0  # for the next connection of a client that has offered some before: it opens one when one is taken
 LOOK_SECONDS = 0.001  # interval of looking at the server's sockets in a method that its loop runs
@@ -140,7 +142,7 @@ class OfferedSockets:
             for waiting in self._by_host.values():
                 for entry in [entry for entry in waiting if peer_has_closed(entry[0])]:
                     waiting.remove(entry)
-                    self._close([entry])
+                    self._close(entry[0])
 
     def close_all(self, server: Any) -> None:
         """Close the sockets that came from a server."""
@@ -148,22 +150,18 @@ class OfferedSockets:
             for host, waiting in list(self._by_host.items()):
                 for entry in [entry for entry in waiting if entry[1] is server]:
                     waiting.remove(entry)
-                    self._close([entry])
+                    self._close(entry[0])
                 if not waiting:
                     del self._by_host[host]
             self._changed.notify_all()
 
-    def _close(self, entries: Any) -> None:
-        for sock, _server in entries:
-            self._count -= 1
-            with contextlib.suppress(OSError):
-                sock.close()
+    def _close(self, sock: Any) -> None:
+        self._count -= 1
+        with contextlib.suppress(OSError):
+            sock.close()
 
 
 offered_sockets = OfferedSockets()  # of this process: a proxy does not know which daemon received the connection
-
-
-log = logging.getLogger("Pyro5.server.loop")
 
 
 def is_offering(connection: Any) -> bool:

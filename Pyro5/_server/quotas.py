@@ -109,8 +109,7 @@ def server_full(connections: float, refusals: int) -> errors.ProtocolError:
     return error
 
 
-def first_to_close(handshakes: Deadlines, is_owned: Callable[[ServerConnection], bool] = lambda connection: False
-                   ) -> Optional[ServerConnection]:
+def first_to_close(handshakes: Deadlines, is_owned: Callable[[ServerConnection], bool]) -> Optional[ServerConnection]:
     """Return the connection without a handshake that is closed first to make room for others, None if there is none.
 
     Among those that have been waiting longest, it is one from the address that has most of them: a client that connects

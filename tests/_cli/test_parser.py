@@ -12,7 +12,7 @@ from Pyro5 import nsc
 from Pyro5._cli import completion_scripts, console
 from Pyro5._cli.parser import ToolParser
 from Pyro5._cli.tool_table import TOOLS, load
-from Pyro5._text.suggestions import closest, did_you_mean
+from Pyro5._text.suggestions import did_you_mean
 from Pyro5.tools import doctor, key, user
 from tests.support import ToolResult, run_main
 
@@ -78,7 +78,7 @@ class Suggestions(unittest.TestCase):
     def test_similar_names(self) -> None:
         self.assertEqual(" (did you mean Sell?)", did_you_mean("sel", ["Sell", "total"]))
         self.assertEqual("", did_you_mean("frobnicate", ["sell", "total"]))
-        self.assertEqual([], closest("x" * 100000, ["x" * 100000]))
+        self.assertEqual("", did_you_mean("x" * 100000, ["x" * 100000]))
 
 
 class Colors(unittest.TestCase):
