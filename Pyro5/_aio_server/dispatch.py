@@ -12,14 +12,12 @@ from .._calls.deferred import Deferred, InWorker, runs_in_worker
 from .._calls.dispatch import Dispatcher
 from .._calls.interception import call_of, is_known, with_arguments
 from .._calls.reply_encoding import correlation_of
-from .._calls.running_calls import RunningCall
 from .._messages import requests
 from .._messages.requests import Call
 from .._objects.objects import PublishedObject
 from .._observe.interceptors import of_asyncio_daemons, run_async
 from ..constants import DAEMON_NAME, NEXT_ITEM_METHOD
 from ..protocol import ReceivingMessage, SendingMessage
-from ..serializers import SerializerBase
 from .calls import CallsInLoop
 
 __all__ = ["LoopDispatcher", "own_annotations"]
@@ -68,11 +66,6 @@ class LoopDispatcher(Dispatcher):
 
     def _is_in_loop(self) -> bool:
         return threading.get_ident() == self._loop_thread
-
-    def _reply(self, call: RunningCall, serializer: SerializerBase, value: Any) -> SendingMessage:
-        if own_annotations.get() is None:
-            return super()._reply(call, serializer, value)
-        return self.any_reply(call, serializer, value, None, self._annotations())
 
     def _own_annotations(self) -> Dict[str, Any]:
         own = own_annotations.get()
@@ -189,6 +182,6 @@ class LoopDispatcher(Dispatcher):
             super()._run_prepared_oneway(connection, call, message, run)
 
     def call_error_handler(self, connection: Any, method: Callable[..., Any], args: Any, kwargs: Mapping[str, Any],
-                            error: Exception) -> None:
+                           error: Exception) -> None:
         if not isinstance(method, (InWorker, Intercepted)):  # else it was called in the thread of the method
             super().call_error_handler(connection, method, args, kwargs, error)
