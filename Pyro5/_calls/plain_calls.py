@@ -1,8 +1,8 @@
 """Answer plain calls: what `dispatch.Dispatcher` does for any request, in as few steps as possible for most of them.
 
 Most requests of most programs are alike. They are small, carry no annotations, and come from clients that wait for each reply;
-they call an ordinary method, and the result is a number, a short text or a small container. On the thread server, answering
-one takes 550 byte codes here, and 870 with a message object for the request and another one for the reply.
+they call an ordinary method, and the result is a number, a short text or a small container. On the thread server,
+answering one takes 560 byte codes here with serpent, and 1 150 with message objects for the request and the reply.
 
 A request that is anything else is left to the dispatcher, before anything has been done for it. From the moment on when the
 call has begun, this does the same as the dispatcher, in the same order, and uses its methods for what is rare.
