@@ -14,7 +14,7 @@ from contextvars import copy_context
 from typing import Any, Optional, Union
 
 from .. import NamedTuple, errors
-from .._messages.requests import ARGUMENTS, checked_call, new_call
+from .._messages.requests import ARGUMENTS, Call, checked_call
 from .._net.forks import forks
 from .._values.mismatch import CallMismatch
 from ..callcontext import get_request, new_correlation_bytes
@@ -139,7 +139,7 @@ class PlainCalls:
             published = dispatcher.objects.by_id[object_id]
             if (running.reason or dispatcher.exclusive.holders or dispatcher.gate is not None or published.members.roles
                     or not dispatcher.runs_at_once or method not in published.direct):
-                return dispatcher.answer_call(connection, _message(data), new_call(call), serializer, running)
+                return dispatcher.answer_call(connection, _message(data), Call(*call), serializer, running)
             instance = published.fixed_instance
             function = getattr(published.instance_for(connection) if instance is None else instance, method)
             try:
@@ -153,7 +153,7 @@ class PlainCalls:
                 return _pack(form.reply_begin, seq, len(payload) << 32, correlation_id, HEADER_END) + payload
             return dispatcher.any_reply(running, serializer, value, payload, joined(from_method, own))
         except Exception as x:  # user code, and any error that malformed data causes
-            return dispatcher.error_reply(connection, _message(data), correlation_id, call and new_call(call),
+            return dispatcher.error_reply(connection, _message(data), correlation_id, call and Call(*call),
                                           dispatcher.decoder.named(x) if isinstance(x, CallMismatch) else x)
         finally:
             if not running.runs_elsewhere:

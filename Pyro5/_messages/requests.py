@@ -6,9 +6,8 @@ reserved method names without kwargs. See the module handshake for the first mes
 """
 from __future__ import annotations
 
-import functools
 import marshal
-from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Set, Tuple
 
 from .. import LazyModule, NamedTuple, callcontext, config, errors, protocol, serializers
 from .._values import large_buffers
@@ -45,10 +44,6 @@ class Call(NamedTuple):
     method: str
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
-
-
-# The same as Call(*...), without its constructor, which is a Python function: saves 0.15 us per call.
-new_call: Callable[[Tuple[str, str, Sequence[Any], Mapping[str, Any]]], Call] = functools.partial(tuple.__new__, Call)
 
 
 def invoke_request(serializer: SerializerBase, seq: int, flags: int, object_id: str, method: str, args: Sequence[Any],
@@ -142,7 +137,7 @@ def parse_invoke_request(message: ReceivingMessage, serializer: SerializerBase) 
         serializer.loadsCall(message.data) if message.chunks is None else out_of_band.load(message, serializer.loadsCall))
     # The calls of methods. The rest is for attributes, batches and errors.
     if type(kwargs) is dict and type(args) in ARGUMENTS and type(object_id) is str and type(method) is str:
-        return new_call((object_id, method, args, kwargs))
+        return Call(object_id, method, args, kwargs)
     return checked_call(object_id, method, args, kwargs)
 
 
