@@ -6,14 +6,14 @@ import json
 import socket
 import threading
 import time
-from typing import Any, Callable, Dict, List, Optional, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Union
 
-from .... import NamedTuple, errors
+from .... import errors
 from . import messages
 from .messages import EtcdError, Json
 from .target import Target, endpoint_text
 
-__all__ = ["EtcdClient", "Reply", "Stream", "Unreachable"]
+__all__ = ["EtcdClient", "Stream", "Unreachable"]
 
 ATTEMPT_SECONDS = 1.0       # that one endpoint has to answer before the next one is tried
 PAUSE_SECONDS = 0.1         # after all endpoints have failed
@@ -28,18 +28,10 @@ class Unreachable(errors.NamingError):
     """No endpoint of the cluster has answered in time."""
 
 
-class Reply(NamedTuple):
-    """A reply with the status 200."""
-
-    body: bytes
-    endpoint: Tuple[str, int]
-
-
 class Stream:
     """A reply that goes on: one message per line. `close` may be called in any thread, and ends `read`."""
 
-    def __init__(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse, endpoint: str) -> None:
-        self.endpoint = endpoint
+    def __init__(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
         self._response = response
         self._connection = connection
         # Kept, because the response takes the socket out of the connection if the server does not keep it open.
@@ -102,9 +94,9 @@ class EtcdClient:
             EtcdError: the cluster refuses the request.
             Unreachable: no endpoint has answered within these seconds.
         """
-        return messages.parse_reply(self.post_body(path, json.dumps(request).encode("ascii"), seconds, attempt_seconds).body)
+        return messages.parse_reply(self.post_body(path, json.dumps(request).encode("ascii"), seconds, attempt_seconds))
 
-    def post_body(self, path: str, body: bytes, seconds: float, attempt_seconds: float = ATTEMPT_SECONDS) -> Reply:
+    def post_body(self, path: str, body: bytes, seconds: float, attempt_seconds: float = ATTEMPT_SECONDS) -> bytes:
         """Send a request as `post` does, with a body that is not one JSON object, and return the body of the reply."""
         until = self._clock() + seconds
         failures: Dict[str, str] = {}
@@ -123,7 +115,7 @@ class EtcdClient:
             attempt_seconds *= 2
             self._closed.wait(min(PAUSE_SECONDS, max(until - self._clock(), 0)))
 
-    def _try(self, index: int, path: str, body: bytes, seconds: float, failures: Dict[str, str]) -> Optional[Reply]:
+    def _try(self, index: int, path: str, body: bytes, seconds: float, failures: Dict[str, str]) -> Optional[bytes]:
         """Send a request to one endpoint; add the reason to the failures if another one may accept it."""
         try:
             return self._attempt(index, path, body, seconds)
@@ -141,7 +133,7 @@ class EtcdClient:
         Raises:
             EtcdError, OSError, HTTPException: it did not succeed.
         """
-        return messages.parse_reply(self._attempt(index, path, json.dumps(request).encode("ascii"), seconds).body)
+        return messages.parse_reply(self._attempt(index, path, json.dumps(request).encode("ascii"), seconds))
 
     def open_stream(self, path: str, request: Json, seconds: float = ATTEMPT_SECONDS) -> Stream:
         """Send a request whose reply is a stream, to the endpoint that answered last.
@@ -177,8 +169,8 @@ class EtcdClient:
             if self._first == index:
                 self._first = (index + 1) % len(self._target.endpoints)
 
-    def _attempt(self, index: int, path: str, body: bytes, seconds: float) -> Reply:
-        reply: Reply = self._authorized(index, seconds, lambda token: self._exchange(index, path, body, seconds, token))
+    def _attempt(self, index: int, path: str, body: bytes, seconds: float) -> bytes:
+        reply: bytes = self._authorized(index, seconds, lambda token: self._exchange(index, path, body, seconds, token))
         return reply
 
     def _authorized(self, index: int, seconds: float, send: Callable[[Optional[str]], Any]) -> Any:
@@ -208,12 +200,12 @@ class EtcdClient:
                                      % (self._target.password_file, x.strerror)) from x
         request = json.dumps(messages.authenticate_request(str(self._target.user), password)).encode("ascii")
         reply = self._exchange(index, messages.AUTHENTICATE, request, seconds, None)
-        token = messages.parse_token(messages.parse_reply(reply.body))
+        token = messages.parse_token(messages.parse_reply(reply))
         with self._lock:
             self._token = token
         return token
 
-    def _exchange(self, index: int, path: str, body: bytes, seconds: float, token: Optional[str]) -> Reply:
+    def _exchange(self, index: int, path: str, body: bytes, seconds: float, token: Optional[str]) -> bytes:
         connection = self._take_idle(index)
         if connection is not None:
             try:
@@ -224,7 +216,7 @@ class EtcdClient:
         return self._send(index, self._connect(index), path, body, seconds, token)
 
     def _send(self, index: int, connection: http.client.HTTPConnection, path: str, body: bytes, seconds: float,
-              token: Optional[str]) -> Reply:
+              token: Optional[str]) -> bytes:
         try:
             _set_timeout(connection, seconds)
             connection.request("POST", path, body, _headers(token))
@@ -242,7 +234,7 @@ class EtcdClient:
             connection.close()
         if status != 200:
             raise messages.parse_error(status, content)
-        return Reply(content, self._target.endpoints[index])
+        return content
 
     def _stream(self, index: int, path: str, request: Json, seconds: float, token: Optional[str]) -> Stream:
         connection = self._connect(index)
@@ -257,7 +249,7 @@ class EtcdClient:
             # A machine that is switched off does not close its connections.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             connection.sock = sock
-            return Stream(connection, response, endpoint_text(self._target.endpoints[index]))
+            return Stream(connection, response)
         except BaseException:
             connection.close()
             raise

@@ -165,7 +165,7 @@ def renew_leases(client: EtcdClient, leases: List[Lease], seconds: float) -> Set
     gone: Set[str] = set()
     for start in range(0, len(leases), LEASES_AT_ONCE):
         ids = {etcd_lease(lease): lease.lease_id for lease in leases[start:start + LEASES_AT_ONCE]}
-        found = messages.parse_keepalives(client.post_body(messages.KEEPALIVE, messages.keepalive_requests(ids), seconds).body)
+        found = messages.parse_keepalives(client.post_body(messages.KEEPALIVE, messages.keepalive_requests(ids), seconds))
         missing = [number for number in ids if number not in found]
         if missing:
             raise errors.NamingError("etcd has renewed %d of %d leases" % (len(found), len(ids)))
