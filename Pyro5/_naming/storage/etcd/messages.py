@@ -95,7 +95,6 @@ class WatchReply(NamedTuple):
     revision: int                       # of the whole store
     is_created: bool
     cancel_reason: Optional[str]
-    compact_revision: int               # of a canceled watch: where to begin again; 0 if that was not the reason
 
 
 # ------------------------------------------------------------ requests
@@ -249,8 +248,8 @@ def parse_watch(line: bytes) -> WatchReply:
     # A compacted watch is canceled, while the HTTP reply goes on without further lines.
     if result.get("canceled"):
         reason = str(result.get("cancel_reason") or "canceled")
-    return WatchReply([_event(each) for each in result.get("events", ())], _revision(result), bool(result.get("created")),
-                      reason, int(result.get("compact_revision", 0)))
+    events = [_event(each) for each in result.get("events", ())]
+    return WatchReply(events, _revision(result), bool(result.get("created")), reason)
 
 
 def require_no_error(reply: Json) -> None:
