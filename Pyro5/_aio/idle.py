@@ -1,4 +1,4 @@
-"""Closes further connections of asyncio proxies that have not been used for a while."""
+"""Close further connections of asyncio proxies that have not been used for a while."""
 from __future__ import annotations
 
 import asyncio

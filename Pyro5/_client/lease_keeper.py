@@ -1,4 +1,4 @@
-"""Keeps names registered in a name server: one thread renews all leases of a daemon, and registers names again."""
+"""Keep names registered in a name server: one thread renews all leases of a daemon, and registers names again."""
 from __future__ import annotations
 
 import atexit

@@ -1,4 +1,4 @@
-"""Asks many servers at the same time, for a limited time."""
+"""Ask many servers at the same time, for a limited time."""
 from __future__ import annotations
 
 import threading

@@ -1,4 +1,4 @@
-"""Parses the parameters of a request: query string, form, JSON."""
+"""Parse the parameters of a request: query string, form, JSON."""
 from __future__ import annotations
 
 import json

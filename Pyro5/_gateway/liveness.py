@@ -1,4 +1,4 @@
-"""Finds registered objects that no longer exist, in a separate thread, so that requests do not wait for dead servers."""
+"""Find registered objects that no longer exist, in a separate thread, so that requests do not wait for dead servers."""
 from __future__ import annotations
 
 import logging

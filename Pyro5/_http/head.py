@@ -1,4 +1,4 @@
-"""Parses the head of an HTTP/1.x request strictly: what two programs could interpret differently is rejected.
+"""Parse the head of an HTTP/1.x request strictly: what two programs could interpret differently is rejected.
 
 A web server in front of the gateway may make decisions based on the head (access control, removing headers). So there
 must be only one way to interpret it: no folded lines, no mixed line breaks, no names that differ only in a

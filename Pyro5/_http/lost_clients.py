@@ -1,4 +1,4 @@
-"""Notices that clients of the HTTP server disconnect while they wait for a response."""
+"""Notice that clients of the HTTP server disconnect while they wait for a response."""
 from __future__ import annotations
 
 import contextlib

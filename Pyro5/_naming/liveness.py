@@ -1,4 +1,4 @@
-"""Checks many servers at the same time, in one thread: whether they are reachable, and whether they still have certain
+"""Check many servers at the same time, in one thread: whether they are reachable, and whether they still have certain
 objects.
 
 Each server is checked over its own connection in steps: look up its host, connect, TLS if enabled, handshake with its

@@ -1,4 +1,4 @@
-"""Runs the regular expressions of clients so that none of them blocks other clients.
+"""Run the regular expressions of clients so that none of them blocks other clients.
 
 A regular expression of a few characters can keep a processor busy for years, and while Python's ``re`` matches a single
 text, every other thread of the process waits. So each pattern is analysed before it runs:

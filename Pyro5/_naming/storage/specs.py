@@ -1,4 +1,4 @@
-"""Parses the name server's option ``--storage``."""
+"""Parse the name server's option ``--storage``."""
 from __future__ import annotations
 
 from typing import Any, Callable, Dict, Optional

@@ -1,4 +1,4 @@
-"""Sends requests to an etcd cluster over HTTP: one endpoint after the other until one answers."""
+"""Send requests to an etcd cluster over HTTP: one endpoint after the other until one answers."""
 from __future__ import annotations
 
 import http.client

@@ -1,4 +1,4 @@
-"""Keeps the mirror up to date: reads all registrations, and then watches them."""
+"""Keep the mirror up to date: read all registrations, and then watch them."""
 from __future__ import annotations
 
 import functools

@@ -1,4 +1,4 @@
-"""Parses what stands after ``etcd:``: the endpoints of a cluster, the prefix of the keys, and how to log in."""
+"""Parse what stands after ``etcd:``: the endpoints of a cluster, the prefix of the keys, and how to log in."""
 from __future__ import annotations
 
 import re
