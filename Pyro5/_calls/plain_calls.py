@@ -125,15 +125,16 @@ class PlainCalls:
     def _call(self, connection: Any, form: _Form, seq: int, correlation_id: bytes,
               data: bytes) -> Union[bytes, SendingMessage, None]:
         """Run a call, and return its reply; None if it is sent later. Runs in a context of its own."""
-        dispatcher, serializer, call = self._dispatcher, form.serializer, None
+        call: Any = None
+        dispatcher, serializer = self._dispatcher, form.serializer
         running = dispatcher.running.begin_plain(connection, seq, form.flags, serializer.serializer_id, correlation_id,
                                                  len(data))
         try:
-            object_id, method, args, kwargs = call = serializer.loadsCall(data[HEADER_SIZE:])
+            object_id, method, args, kwargs = serializer.loadsCall(data[HEADER_SIZE:])
             if not (type(kwargs) is dict and type(args) in ARGUMENTS and type(object_id) is str and type(method) is str):
-                call = None  # what has other types is no call for the log and the statistics: they may not even be hashable
                 call = checked_call(object_id, method, args, kwargs)
                 return dispatcher.answer_call(connection, _message(data), call, serializer, running)
+            call = object_id, method, args, kwargs  # from here on, errors are those of this call
             running.method = method
             running.object_id = object_id  # before the look at `holders`, see ExclusiveUse.acquire
             published = dispatcher.objects.by_id[object_id]

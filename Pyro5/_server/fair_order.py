@@ -52,7 +52,8 @@ def _account_of(data: Any) -> Any:
 
 def _is_cheap(key: Any, data: Any) -> bool:
     """Return whether the next request of an entry will probably be so short that it need not wait for any other one."""
-    return getattr(data, "is_plain", False) and data.usual_seconds <= CHARGED_SECONDS and type(key) is not ParkedEntry
+    return (getattr(data, "is_plain", False) and data.usual_seconds <= CHARGED_SECONDS and data.waits_at is None
+            and type(key) is not ParkedEntry)
 
 
 _THIS_THREAD = getattr(resource, "RUSAGE_THREAD", None)

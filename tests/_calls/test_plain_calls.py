@@ -181,7 +181,25 @@ class WhatIsPlain(PlainCallsTestCase):
         self.assertFalse(self.is_plain(self.request(1)))
 
 
+class Iterating(serializers.MarshalSerializer):
+    """A serializer of a program whose decoded calls can be read only once."""
+
+    def loadsCall(self, data: Any) -> Any:
+        return iter(super().loadsCall(data))
+
+
 class Replies(PlainCallsTestCase):
+    def test_a_serializer_whose_calls_are_iterators(self) -> None:
+        serializer = Iterating()
+        self.dispatcher.serializers[serializer.serializer_id, None] = serializer
+        self.assertEqual([[1], {}], self.call("echo", 1, serializer="marshal"))
+        self.thing.number = 5
+        self.assertEqual(5, self.call("__getattr__", "attribute", serializer="marshal"))
+        with self.assertLogs(test_dispatch.LOGGER, "WARNING") as logged, self.assertRaises(ValueError):
+            self.call("fail", "value", serializer="marshal")
+        self.assertIn("obj.fail", logged.output[0])
+        self.assertEqual(3, self.plain)
+
     def test_the_network_accepts_a_part(self) -> None:
         self.client.most = 50
         data = self.data[self.message("echo", (1,))]

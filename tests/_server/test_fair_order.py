@@ -123,7 +123,7 @@ class Cheap(FairOrderTestCase):
 
     def cheap(self, name: str, seconds: float = 0.0001, usual: float = 0.0) -> Any:
         entry = self.ready(name, seconds)
-        entry[0].data.is_plain, entry[0].data.usual_seconds = True, usual
+        entry[0].data.is_plain, entry[0].data.usual_seconds, entry[0].data.waits_at = True, usual, None
         return entry
 
     def handle(self, *entries: Any) -> List[str]:
