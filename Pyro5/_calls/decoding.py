@@ -1,4 +1,4 @@
-"""Decoding of requests on the server: long ones one at a time. (For handshakes, see the module handshakes.)"""
+"""Decode requests on the server: long ones one at a time, as the module `handshakes` does with long handshakes."""
 from __future__ import annotations
 
 import logging
@@ -34,10 +34,8 @@ class Turns:
 
     def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """Wait for a turn, and return the result of a function."""
-        # With a limit: a thread that was stopped in its turn would otherwise stop all others. After that time they
-        # run in parallel.
+        # With a limit: a thread that was stopped in its turn would otherwise stop all others. They then run in parallel.
         acquired = self._lock.acquire(timeout=self._max_seconds)
-        # No context manager: one for this would take 85 byte codes more, of 1 500 for a long request.
         try:
             return function(*arguments)
         finally:
