@@ -17,7 +17,7 @@ _MAX_UNCHECKED = 1 << 17    # elements of 8 bytes each that may be allocated wit
 HARMLESS_SIZE = 600         # bytes; shorter data cannot contain enough heads of lists to exceed that
 _LONG_HEADS = b"\xdc", b"\xdd", b"\xde", b"\xdf"    # type codes: array 16, array 32, map 16, map 32
 _FREE_HEADS = 2             # heads that are not checked in data of any size: 16 bytes of memory for each byte of data
-FEW_ELEMENTS = 128          # of a list: nested as deeply as the library allows, such lists do not exceed _MAX_UNCHECKED
+FEW_ELEMENTS = 64           # of a list: nested as deeply as the library allows, such lists are half of _MAX_UNCHECKED
 
 # Beginning of data with a long text or bytes object: ends behind its type code. Then the number of bytes of its size.
 _BEFORE_BLOB = re.compile(rb"[^\xc5\xc6\xda\xdb]{0,99}[\xc5\xc6\xda\xdb]")

@@ -118,7 +118,7 @@ class ValidDataTests(unittest.TestCase):
         serializer = get_serializer("msgpack")
         for value in (b"\xdd" * 100000, "x" * 100000, b"\xdd" * 20000, [[b"\xdc" * 1000] * 7, 1],
                       ("obj", "echo", [b"\xdd" * 100000, 1.5, None, True, -1, 1 << 40], {}),
-                      ("obj", "echo", ["x" * 100000, [{"a": 1}] * 128], {"k": [b"\xdd" * 100] * 100})):
+                      ("obj", "echo", ["x" * 100000, [{"a": 1}] * msgpack_check.FEW_ELEMENTS], {"k": [b"\xdd" * 100] * 60})):
             data = msgpack.packb(value)
             for kind in (bytes, bytearray, memoryview):
                 with mock.patch.object(msgpack_check, "check_announced", side_effect=AssertionError):
