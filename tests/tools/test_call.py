@@ -214,7 +214,7 @@ class Errors(CallTestCase):
 
     def test_closed_output(self) -> None:
         with mock.patch.object(console, "say", side_effect=BrokenPipeError), mock.patch("os.dup2") as dup2, \
-                mock.patch("os.open"), mock.patch.object(sys, "stdout", mock.Mock(encoding="utf-8")):
+                mock.patch("os.open"), mock.patch.object(sys, "stdout", mock.Mock(encoding="utf-8", fileno=lambda: 1)):
             self.assertEqual(call.main([self.uri, "count", "1000"]), 1)
         dup2.assert_called_once()
 
