@@ -21,6 +21,7 @@ from Pyro5.client import BatchProxy, Proxy
 from Pyro5.nameserver import start_ns
 
 from ..peers import settings
+from ..rawclient import wait_until
 from ..support import PATIENCE_SECONDS, daemon_thread
 from .storage.folder import FolderTestCase
 
@@ -180,7 +181,9 @@ class ResultTests(unittest.TestCase):
 
         threads = [threading.Thread(target=search) for _ in range(capacity.TURNS + 1)]
         with mock.patch.object(capacity, "TURN_SECONDS", 0.01):
-            for thread in threads:
+            for number, thread in enumerate(threads):
+                # One by one: if two were looking for a turn at the same moment, the second would be refused at once.
+                wait_until(lambda: len(turns._results) == number, "the searches before")  # noqa: B023
                 thread.start()
             for thread in threads:
                 thread.join(PATIENCE_SECONDS)
