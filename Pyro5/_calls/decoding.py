@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Turns:
-    """Lets one thread at a time run a function, while the others wait. Thread-safe.
+    """Runs functions in one thread at a time, while other threads wait. Thread-safe.
 
     Args:
         max_seconds: how long a thread waits before it runs the function anyway: that of another thread may take long, or

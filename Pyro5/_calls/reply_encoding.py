@@ -8,7 +8,7 @@ from .. import NamedTuple, callcontext, errors, serializers
 from .._messages import handshake, replies
 from .._messages.replies import ReplyTo
 from .._messages.requests import WireOptions
-from .._values.large_buffers import contains_none
+from .._values.large_buffers import has_no_buffers
 from .._wire import features
 from ..callcontext import get_request
 from ..protocol import COMPRESS_ABOVE_BYTES, JOIN_UP_TO_BYTES, ReceivingMessage, SendingMessage
@@ -119,7 +119,7 @@ class ReplyEncoding:
         """
         kind = type(value)
         if not (kind in _NUMBERS or kind in _TEXTS and len(value) <= SHORT_TEXT
-                or kind in _CONTAINERS and contains_none(value)):
+                or kind in _CONTAINERS and has_no_buffers(value)):
             return None
         try:
             return serializer.dumps(value)

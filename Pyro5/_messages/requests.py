@@ -110,7 +110,7 @@ def are_plain(args: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bool:
 def _is_plain(value: Any) -> bool:
     kind = type(value)
     return (kind in NUMBERS or kind in _MAYBE_LONG and len(value) <= MIN_CHUNK_BYTES
-            or (kind is dict or kind in ARGUMENTS) and large_buffers.contains_none(value))
+            or (kind is dict or kind in ARGUMENTS) and large_buffers.has_no_buffers(value))
 
 
 def _require_only_argument(args: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> None:

@@ -60,7 +60,7 @@ _THIS_THREAD = getattr(resource, "RUSAGE_THREAD", None)
 
 
 class _Processor:
-    """Tells the time that the calling thread has used from time in which the system let other threads run.
+    """Distinguishes the time that the calling thread has used from time in which the system let other threads run.
 
     On a busy machine, a thread may have to wait for a processor for tenths of a second. If this were charged to the client
     whose request happens to be handled, each client that keeps the loop busy would be served for as long before that one.

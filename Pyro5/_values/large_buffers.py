@@ -21,7 +21,7 @@ from . import classes, plain
 from .numpy_scalars import is_array
 
 __all__ = ["SMALL", "Incoming", "Outgoing", "all_with_references", "array_reference", "contain_no_bytes",
-           "contain_none", "contains_none", "current", "large_size", "lasting", "nothing_collected", "number_of", "received",
+           "contain_none", "has_no_buffers", "current", "large_size", "lasting", "nothing_collected", "number_of", "received",
            "with_references"]
 
 # In the namespace of the package: the tags of a program cannot collide with it.
@@ -191,7 +191,7 @@ def all_with_references(values: Sequence[Any], outgoing: Outgoing) -> Sequence[A
     return tuple(replaced) if type(values) is tuple else replaced
 
 
-def contains_none(container: Any) -> bool:
+def has_no_buffers(container: Any) -> bool:
     """Return the same as `contain_none` for one dict, list or tuple, in half the time if it has numbers and texts only."""
     values = container.values() if type(container) is dict else container
     return len(values) <= _MANY_OF_FEW and (SMALL.issuperset(map(type, values)) or contain_none(values))
