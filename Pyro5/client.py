@@ -13,7 +13,8 @@ from ._client.batch import BatchedCall, BatchProxy
 from ._client.batch import _BatchedRemoteMethod as _BatchedRemoteMethod
 from ._client.call_options import checked_pick
 from ._client.connection import HELLO, first_values
-from ._client.link import Link, connected_socket_uri
+from ._client.connector import connected_socket_uri
+from ._client.link import Link
 from ._client.methods import _RemoteMethod, repeated
 from ._client.name_server import NameServerMethods, located
 from ._client.operators import ProxyOperators, may_be_remote

@@ -18,8 +18,6 @@ from .link import Link
 from .streams import ItemStream, awaitable_proxies
 from .waiting import repeat, until_not_busy, until_ready, with_retries
 
-__all__ = ["CallOptions", "RemoteCall", "RemoteMember", "call", "read_attribute", "run_intercepted", "write_attribute"]
-
 
 class CallOptions(NamedTuple):
     """Options of a call, see `RemoteMember.options`."""

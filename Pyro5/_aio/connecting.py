@@ -31,8 +31,6 @@ from ..protocol import Buffer
 from ..serializers import SerializerBase
 from .connection import Connection
 
-__all__ = ["Accepted", "Handshake", "connect_to_any", "connect_with_tls", "in_thread", "open_connection"]
-
 T = TypeVar("T")
 
 

@@ -25,8 +25,6 @@ from ..constants import CLOSE_STREAM_METHOD, DAEMON_NAME
 from ..protocol import FLAGS_ITEMSTREAMRESULT, FLAGS_ONEWAY, MSG_RESULT, ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
 
-__all__ = ["CLOSE_SECONDS", "Connection"]
-
 log = logging.getLogger("Pyro5.aio")
 
 WINDOW = 1024  # calls in flight toward servers of this release

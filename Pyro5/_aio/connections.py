@@ -26,8 +26,6 @@ from .connection import CLOSE_SECONDS, Connection
 from .idle import IdleConnections
 from .waiting import copy_of, until_ready, wait_until
 
-__all__ = ["Connections"]
-
 log = logging.getLogger("Pyro5.aio")
 
 

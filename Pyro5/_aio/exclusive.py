@@ -14,8 +14,6 @@ from ..constants import ACQUIRE_METHOD, DAEMON_NAME, RELEASE_METHOD
 from .connection import Connection
 from .link import Link
 
-__all__ = ["exclusive_use"]
-
 log = logging.getLogger("Pyro5.aio")
 
 

@@ -7,8 +7,6 @@ from typing import Dict, List, Optional
 from .._client.pool import IDLE_SECONDS
 from .connection import Connection
 
-__all__ = ["IdleConnections"]
-
 
 class IdleConnections:
     """Looks at the connections of a proxy twice in IDLE_SECONDS while there are several. Belongs to the event loop.

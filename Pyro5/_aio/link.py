@@ -25,8 +25,6 @@ from ..socketutil import effective_timeout
 from .connection import Connection
 from .connections import Connections
 
-__all__ = ["Link"]
-
 _TAG = WIRE_TAG.encode("ascii")  # the class tag of proxies, as it is in all serializers
 
 

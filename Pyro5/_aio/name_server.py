@@ -21,8 +21,6 @@ from .connection import Connection
 from .link import Link
 from .proxy import Proxy
 
-__all__ = ["NameServerProxy", "keep_registered", "registered_in_thread", "sync_proxy"]
-
 log = logging.getLogger("Pyro5.aio")
 
 

@@ -15,8 +15,6 @@ from .name_server import NameServerProxy
 from .proxy import Proxy
 from .waiting import until_ready
 
-__all__ = ["locate_ns", "resolve", "wait_for"]
-
 
 @overload
 async def resolve(uri: Union[str, URI], delay_time: float = ...) -> URI: ...  # type: ignore[overload-overlap]

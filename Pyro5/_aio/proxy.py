@@ -24,8 +24,6 @@ from .exclusive import exclusive_use
 from .link import Link
 from .streams import set_proxy_class
 
-__all__ = ["BatchProxy", "Proxy", "setattr_remote"]
-
 
 class Proxy(CommonState, metaclass=ProxyClass):
     """Represents a remote object in an asyncio program: method calls and attribute accesses are awaited.

@@ -13,8 +13,6 @@ from ..protocol import ReceivingMessage
 from .connection import Connection
 from .link import Link
 
-__all__ = ["ItemStream", "awaitable_proxies", "set_proxy_class"]
-
 log = logging.getLogger("Pyro5.aio")
 
 # Set by the module of the proxy, which imports this one.

@@ -11,8 +11,6 @@ from .._client.call_options import seconds_until
 from .._client.retry import (RECONNECT_FIRST_PAUSE_SECONDS, RECONNECT_MAX_PAUSE_SECONDS, REPEATABLE, Retry, RetryBudget,
                              asked_pause, busy_pause, pause_after)
 
-__all__ = ["copy_of", "repeat", "until_not_busy", "until_ready", "wait_until", "with_retries"]
-
 T = TypeVar("T")
 log = logging.getLogger("Pyro5.aio")
 

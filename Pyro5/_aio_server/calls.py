@@ -15,8 +15,6 @@ from .._calls.deferred import SHUTTING_DOWN, Deferred, DeferredCall, runs_in_wor
 from .._server.oneway import OnewayCalls
 from .._server.workers import WorkerPool
 
-__all__ = ["CallsInLoop", "run_in_pool", "run_in_thread"]
-
 log = logging.getLogger("Pyro5.server.async_methods")
 
 

@@ -24,8 +24,6 @@ from .calls import CallsInLoop
 from .connection import AsyncConnection
 from .dispatch import LoopDispatcher
 
-__all__ = ["Clients", "DaemonHooks"]
-
 log = logging.getLogger("Pyro5.server.loop")
 
 

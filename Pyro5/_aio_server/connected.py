@@ -6,8 +6,6 @@ from typing import Any
 
 from .connection import AsyncConnection
 
-__all__ = ["ConnectedSocket"]
-
 
 class ConnectedSocket:
     """The connected socket that a daemon serves. It still belongs to the program: it is never closed here.

@@ -21,8 +21,6 @@ from .._server.output import JOINED_BYTES, JOINED_REPLIES
 from .._wire.reader import RECEIVE_BYTES
 from ..protocol import Buffer, ReceivingMessage, SendingMessage
 
-__all__ = ["UNREAD_BYTES", "AsyncConnection", "TransportSocket"]
-
 # Received bytes of further requests, kept while a call runs: with more, nothing is read from this client.
 UNREAD_BYTES = 4 * RECEIVE_BYTES
 # the value of `watched` that other servers have for an idle connection: its events are noticed at once

@@ -39,8 +39,6 @@ from .ending import Ending, WaitForEnd
 from .server import AsyncServer
 from .signals import EndOnSignals
 
-__all__ = ["Daemon"]
-
 log = logging.getLogger("Pyro5.server")
 
 

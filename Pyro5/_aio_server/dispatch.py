@@ -20,8 +20,6 @@ from ..constants import DAEMON_NAME, NEXT_ITEM_METHOD
 from ..protocol import ReceivingMessage, SendingMessage
 from .calls import CallsInLoop
 
-__all__ = ["LoopDispatcher", "own_annotations"]
-
 log = logging.getLogger("Pyro5.server.dispatch")
 
 # What the coroutine annotations() of the daemon has returned for the request at hand; None: it is an ordinary method.

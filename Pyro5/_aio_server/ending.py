@@ -13,8 +13,6 @@ from .._server.oneway import OnewayCalls
 from .calls import CallsInLoop, run_in_thread
 from .server import AsyncServer
 
-__all__ = ["Ending", "WaitForEnd"]
-
 log = logging.getLogger("Pyro5.server")
 
 

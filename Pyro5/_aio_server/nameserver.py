@@ -17,8 +17,6 @@ from ..nameserver import why_no_broadcast
 from .daemon import Daemon
 from .ending import WaitForEnd
 
-__all__ = ["BroadcastResponder", "NameServerDaemon", "start_ns"]
-
 log = logging.getLogger("Pyro5.nameserver")
 
 

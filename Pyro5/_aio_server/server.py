@@ -32,8 +32,6 @@ from .connection import AsyncConnection
 from .dispatch import own_annotations
 from .tls_turns import TlsTurns
 
-__all__ = ["AsyncServer"]
-
 log = logging.getLogger("Pyro5.server.loop")
 
 LISTEN_BACKLOG = 4096  # the system may limit it to a smaller number

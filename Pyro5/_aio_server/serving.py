@@ -8,8 +8,6 @@ from .._daemon.transports import Host
 from .daemon import Daemon
 from .signals import EndOnSignals
 
-__all__ = ["serve"]
-
 
 async def serve(objects: Mapping[Any, Optional[str]], host: Host = None, port: int = 0, daemon: Optional[Daemon] = None,
                 use_ns: bool = True, verbose: bool = True) -> None:

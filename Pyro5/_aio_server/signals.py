@@ -7,8 +7,6 @@ import signal
 import threading
 from typing import Any, Callable, Dict
 
-__all__ = ["EndOnSignals"]
-
 
 class EndOnSignals:
     """A context manager in which Ctrl-C and SIGTERM call a function; a second signal acts as before.

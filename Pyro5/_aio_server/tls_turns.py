@@ -9,8 +9,6 @@ from typing import Any, Callable, Dict
 from .._server.address_queue import AddressQueue, address_key
 from .connection import AsyncConnection
 
-__all__ = ["TlsTurns"]
-
 HELD_BYTES = 64 * 1024  # that a client may send before it is its turn; no part of a handshake is as long
 
 

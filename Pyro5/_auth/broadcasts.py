@@ -13,8 +13,6 @@ from typing import Optional
 from ..constants import NS_QUESTION
 from . import exchange
 
-__all__ = ["QUESTION_BYTES", "SecretQuestion", "answer"]
-
 _PREFIX = NS_QUESTION + b" AUTH "
 _NONCE_CHARS = 4 * exchange.NONCE_BYTES // 3
 QUESTION_BYTES = len(_PREFIX) + _NONCE_CHARS

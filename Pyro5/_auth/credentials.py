@@ -14,8 +14,6 @@ from ..protocol import MSG_CONNECTFAIL, Buffer, ReceivingMessage
 from . import exchange, files
 from .exchange import Hello, Session
 
-__all__ = ["ClientExchange", "channel_binding"]
-
 log = logging.getLogger("Pyro5.auth")
 
 MAX_WARNED = 1000

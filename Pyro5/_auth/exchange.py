@@ -30,9 +30,6 @@ from typing import Dict, Optional, Tuple
 from .. import NamedTuple, errors
 from ..protocol import Buffer
 
-__all__ = ["KEY", "SCRAM", "Session", "Verifier", "Hello", "Challenge", "decode_challenge", "decode_hello",
-           "decode_proof", "encode_challenge", "encode_hello", "encode_proof", "make_verifier", "new_nonce"]
-
 KEY, SCRAM = "key", "scram"
 CLIENT, SERVER, CHALLENGER = "client", "server", "challenger"  # who proves something; the last one is a server, early
 

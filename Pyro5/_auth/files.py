@@ -10,8 +10,6 @@ from typing import Callable, Dict, Generic, Optional, Tuple, TypeVar
 
 from .. import errors
 
-__all__ = ["SecretFile", "create", "load_key", "new_key", "replace"]
-
 log = logging.getLogger("Pyro5.auth")
 
 T = TypeVar("T")

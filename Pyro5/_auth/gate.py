@@ -18,8 +18,6 @@ from .credentials import channel_binding
 from .exchange import Challenge, Session, Verifier
 from .users import Users, open_file
 
-__all__ = ["Gate", "Identity"]
-
 log = logging.getLogger("Pyro5.auth")
 
 FREE_FAILURES = 5         # wrong passwords for a user, from one address, without a delay

@@ -7,8 +7,6 @@ from typing import Any, Optional
 
 from .. import config
 
-__all__ = ["broadcast_answer", "broadcast_question", "client_exchange", "server_gate"]
-
 
 def client_exchange(object_id: str, sock: Any, target: str, has_secrets: bool = False) -> Any:
     """Return the `ClientExchange` of a new connection; None if the settings have no credentials.

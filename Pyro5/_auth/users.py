@@ -16,8 +16,6 @@ from .. import NamedTuple, errors
 from . import exchange, files
 from .exchange import Verifier
 
-__all__ = ["User", "Users", "add_user", "load", "open_file", "remove_user", "save"]
-
 NAMES = "ns:register "  # rules that begin with this are about names in a name server
 _MECHANISM = "scram-sha-256"
 # Nothing that could be taken for a separator in logs, rules or URIs.

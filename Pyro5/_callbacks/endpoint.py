@@ -30,8 +30,6 @@ from ..server import Daemon
 from ..svr_threads import SocketServer_Threadpool
 from ..socketutil import effective_timeout
 
-__all__ = ["CallbackDaemon", "Endpoint"]
-
 log = logging.getLogger("Pyro5.callbacks")
 
 IDLE_CONNECTIONS = 3  # so that several calls of the server can run at once, and the next one need not wait for a connection

@@ -10,8 +10,6 @@ from .._calls.async_loop import AsyncLoop
 from .._calls.deferred import SHUTTING_DOWN
 from ..server import Daemon
 
-__all__ = ["run_async_methods_in"]
-
 
 class _LoopOfProgram(AsyncLoop):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -18,8 +18,6 @@ from .. import errors
 from .deferred import SHUTTING_DOWN, DeferredCall, shutdown_error
 from .running_calls import LATE
 
-__all__ = ["AsyncLoop", "Watch"]
-
 log = logging.getLogger("Pyro5.server.async_methods")
 
 END_SECONDS = 1.0  # that cancelled tasks get to end

@@ -6,8 +6,6 @@ from typing import Any
 
 from .deferred import DeferredCall, runs_in_worker
 
-__all__ = ["AsyncMethods"]
-
 
 class AsyncMethods:
     """The event loop of a daemon for its async methods: created when it is needed. Thread-safe.

@@ -8,8 +8,6 @@ from typing import Any, Callable, Coroutine, List, Optional, Tuple
 from .. import errors
 from .streams import MAX_ITEMS, MAX_ITEMS_BYTES, MAX_ITEMS_SECONDS, AsynchronousItems
 
-__all__ = ["AsyncItems"]
-
 log = logging.getLogger("Pyro5.server.streams")
 
 _END: Any = object()  # there are no more items

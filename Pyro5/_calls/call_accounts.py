@@ -19,8 +19,6 @@ from .reply_encoding import DispatchOptions
 from .running_calls import RunningCalls
 from .stalls import StallWatcher
 
-__all__ = ["CallAccounts", "row_of", "visible_rows"]
-
 MAX_TRACEBACK = 8000  # characters of the traceback of a method's last error
 
 

@@ -13,8 +13,6 @@ from typing import Any, Callable, Mapping, Optional
 from .. import errors
 from ..protocol import SendingMessage
 
-__all__ = ["SHUTTING_DOWN", "Deferred", "DeferredCall", "InWorker", "beside", "runs_in_worker", "shutdown_error"]
-
 log = logging.getLogger("Pyro5.server.async_methods")
 
 SHUTTING_DOWN = "the server is shutting down"

@@ -10,9 +10,6 @@ from .._messages import replies, requests
 from .._messages.requests import Call
 from .._objects import permissions
 
-__all__ = ["FULL", "HANDSHAKE", "INVALID", "ErrorLog", "RepeatFilter", "client_name", "is_end_of_stream", "raise_location",
-           "refusal_reason"]
-
 log = logging.getLogger("Pyro5.server.dispatch")
 
 REPEAT_SECONDS = 60.0  # how long repetitions are counted instead of logged

@@ -7,8 +7,6 @@ from typing import Any, Dict, List, Optional
 from .. import errors
 from .running_calls import RunningCalls
 
-__all__ = ["ExclusiveUse", "note_origin"]
-
 RETRY_SECONDS = 0.1  # after which refused clients should try again; each attempt costs the server a call
 
 

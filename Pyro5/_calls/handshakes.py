@@ -19,8 +19,6 @@ from .decoding import Turns
 from .error_log import HANDSHAKE
 from .reply_encoding import DispatchOptions, ReplyEncoding
 
-__all__ = ["SHORT_HANDSHAKE_BYTES", "HandshakeReplies", "accepting_payload"]
-
 log = logging.getLogger("Pyro5.server.dispatch")
 
 SHORT_HANDSHAKE_BYTES = 4096  # longer ones are decoded one at a time

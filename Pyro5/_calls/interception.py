@@ -11,8 +11,6 @@ from .._objects.objects import PublishedObject
 from .._observe.interceptors import InterceptedCall, run
 from .deferred import Deferred, DeferredCall
 
-__all__ = ["call_of", "intercepted", "is_known", "with_arguments"]
-
 
 def call_of(connection: Any, call: Call) -> InterceptedCall:
     """Return what interceptors see of the request that is being served."""

@@ -10,8 +10,6 @@ from typing import Any, Optional, Tuple
 
 from ..protocol import FLAGS_BATCH, FLAGS_ONEWAY, MSG_INVOKE, ReceivingMessage
 
-__all__ = ["ItemRequest", "item_request", "is_repeated"]
-
 MAX_BYTES = 500  # of a request that is kept; usual ones have about 100
 
 # Type, flags, serializer and payload of a message.

@@ -16,8 +16,6 @@ from ..serializers import SerializerBase
 from .error_log import HANDSHAKE, INVALID
 from .exclusive import note_origin
 
-__all__ = ["DispatchOptions", "ReplyEncoding", "correlation_of", "joined"]
-
 log = logging.getLogger("Pyro5.server.dispatch")
 
 _NUMBERS = frozenset((type(None), bool, int, float))

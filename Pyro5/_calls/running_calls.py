@@ -21,8 +21,6 @@ from .._observe.statistics import MAX_PENDING, Statistics, now
 from .._wire import features
 from ..protocol import FLAGS_CORR_ID, FLAGS_ONEWAY, HEADER_SIZE, ReceivingMessage
 
-__all__ = ["CallWatcher", "RunningCall", "RunningCalls"]
-
 WATCH_SECONDS = 0.02  # interval of checks where the system cannot report that the other side has closed the connection
 LINGER_SECONDS = 5.0  # the watching thread ends when it has had no calls for this time
 MAX_EARLY_CANCELLATIONS = 1024  # stored for requests that have not arrived yet

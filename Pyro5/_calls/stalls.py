@@ -13,8 +13,6 @@ from .. import NamedTuple, errors
 from .._observe.statistics import now
 from .error_log import client_name
 
-__all__ = ["Link", "StallWatcher", "chain_here"]
-
 log = logging.getLogger("Pyro5.server.stalls")
 
 LOOKS = 4  # in the time after which a call counts as stalled

@@ -11,8 +11,6 @@ from .._client.connection import first_values
 if TYPE_CHECKING:
     import argparse  # the name server, which uses this module too, is loaded by every program
 
-__all__ = ["add_client_options", "add_server_options", "use"]
-
 
 def add_client_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of a tool that connects to servers."""

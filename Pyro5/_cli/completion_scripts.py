@@ -11,8 +11,6 @@ from typing import Dict, Iterable, Iterator, List, Sequence, Tuple
 from .. import NamedTuple
 from .tool_table import TOOLS, load
 
-__all__ = ["SHELLS", "Command", "Option", "script_for", "tools", "walk"]
-
 # Arguments and options whose values are paths.
 _PATHS = frozenset(("FILE", "FOLDER", "module:Class"))
 _PATH_NAMES = frozenset(("unixsocket", "file", "folder"))
@@ -109,7 +107,6 @@ def _help_of(action: argparse.Action) -> str:
 
 def _is_path(action: argparse.Action) -> bool:
     return action.metavar in _PATHS or action.dest in _PATH_NAMES
-
 
 
 def _lines(*parts: str) -> str:

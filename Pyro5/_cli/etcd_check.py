@@ -13,8 +13,6 @@ from .._naming.storage.etcd.records import key_range
 from .._naming.storage.etcd.target import Target, endpoint_text, parse_target
 from .findings import NOTE, OK, WRONG, Finding, reason_of, step_seconds
 
-__all__ = ["check_etcd"]
-
 VERSIONS = re.compile(r"3\.[456]\.")    # whose gateway has the paths that are used
 START = "start it, or correct the address; name servers use the others"
 

@@ -12,8 +12,6 @@ from typing import Any, Iterator, List, Optional, Sequence
 from .. import __version__
 from .._text.suggestions import did_you_mean
 
-__all__ = ["ToolParser"]
-
 
 class ToolParser(argparse.ArgumentParser):
     """An ``ArgumentParser`` with the option ``--version``, and with suggestions for misspelled options and commands."""

@@ -7,8 +7,6 @@ from .. import NamedTuple, errors
 from .._client.lease_keeper import knows_leases
 from .._values import plain
 
-__all__ = ["State", "alive", "lease_lines", "leases_of", "states"]
-
 
 _UNKNOWN = object()  # the object was not checked, or its server did not answer in time
 

@@ -12,8 +12,6 @@ from ..client import Proxy
 from ..constants import DAEMON_NAME
 from . import console
 
-__all__ = ["Line", "duration", "lines_of", "locations_of", "names_of_generated_ids", "read_all", "read_stats", "table"]
-
 READERS = 16  # servers that are asked at the same time
 
 _TEXTS = ("location", "health")

@@ -6,8 +6,6 @@ from typing import Any
 
 from .. import NamedTuple
 
-__all__ = ["TOOLS", "Tool", "load"]
-
 # It may have another name where it is vendored. Python 3.8 does not set __package__ in a module of a zip file.
 PACKAGE = __name__.rpartition("._cli.")[0]
 

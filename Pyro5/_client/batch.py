@@ -5,8 +5,6 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from .._messages import replies
 
-__all__ = ["BatchProxy", "BatchedCall", "_BatchedRemoteMethod", "results_of"]
-
 BatchedCall = Tuple[str, Tuple[Any, ...], Dict[str, Any]]
 
 

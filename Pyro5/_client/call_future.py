@@ -5,8 +5,6 @@ import concurrent.futures
 import threading
 from typing import Any, Callable, Optional
 
-__all__ = ["CallFuture"]
-
 
 class CallFuture(concurrent.futures.Future):  # type: ignore[type-arg]  # not subscriptable before Python 3.9
     """The result of a call that runs in the background.

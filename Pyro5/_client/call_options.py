@@ -9,9 +9,6 @@ from .. import NamedTuple, callcontext
 from .._wire import features
 from ..serializers import SerializerBase
 
-__all__ = ["CallOptions", "RANDOM", "checked_pick", "current_options", "deadline_for", "earlier", "options_for",
-           "own_deadline", "seconds_until", "with_trace"]
-
 # Which object to prefer if several are registered under a name: any, or the one that was looked up least often.
 RANDOM = "random"
 _PICKS = (RANDOM, "least")

@@ -17,8 +17,6 @@ from .connection import Connection
 from .connector import Connector
 from .failures import request_error, server_closes_after
 
-__all__ = ["Caller"]
-
 
 class Caller(Connector):
     """Makes calls over the connections of a `Connector`, each over one that was locked for it."""

@@ -11,8 +11,6 @@ from ..protocol import FLAGS_ONEWAY
 from .call_options import CallOptions, current_options
 from .pool import OPEN_SIDE
 
-__all__ = ["send_cancellation"]
-
 log = logging.getLogger("Pyro5.link")
 
 # A server that does not answer must not keep the thread, and the connection, for longer.

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 else:
     discovery = LazyModule(globals(), ".discovery")  # for names and tags: most of it looks for name servers
 
-__all__ = ["connect_to_any", "in_order_of_trial", "note_unreachable"]
-
 log = logging.getLogger("Pyro5.discovery")
 
 T = TypeVar("T")

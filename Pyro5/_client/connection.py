@@ -29,8 +29,6 @@ from ..serializers import SerializerBase
 from .call_options import earlier
 from .failures import connection_failure, handshake_hint
 
-__all__ = ["HELLO", "Connection", "first_values", "open_connection"]
-
 log = logging.getLogger("Pyro5.connection")
 
 # Limit of a decompressed reply, in multiples of MAX_INFLATED_SIZE. Higher than that of requests: a client chooses the server

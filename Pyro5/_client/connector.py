@@ -29,8 +29,6 @@ else:
     candidates = LazyModule(globals(), ".candidates")  # for names and tags
     offered_sockets = LazyModule(globals(), ".._net.offered_sockets")
 
-__all__ = ["Connector", "Metadata", "connected_socket_uri", "parse_metadata"]
-
 log = logging.getLogger("Pyro5.link")
 
 CONNECTED_SOCKET_LOCATION = "<<connected-socket>>:0"

@@ -33,8 +33,6 @@ from .call_options import RANDOM, earlier
 from .ns_places import (FAILOVER_SECONDS, NameServerConnection as _NameServer, direct_uri, nameserver_uris, note_nameserver,
                         other_nameservers, place_of)
 
-__all__ = ["locate", "resolve", "resolve_all", "lookup", "yplookup", "ask_by_broadcast"]
-
 log = logging.getLogger("Pyro5.discovery")
 
 T = TypeVar("T")

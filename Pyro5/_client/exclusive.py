@@ -13,8 +13,6 @@ from .call_options import CallOptions, current_options, earlier, seconds_until
 from .futures import BackgroundCalls
 from .retry import busy_pause
 
-__all__ = ["exclusive_use"]
-
 log = logging.getLogger("Pyro5.client")
 
 _changes = threading.Lock()  # guards the `exclusive` of links and the `exclusive_blocks` of connections

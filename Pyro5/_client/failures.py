@@ -9,8 +9,6 @@ from .._values import unsendable
 from .._values.uri import URI
 from ..serializers import SerializerBase
 
-__all__ = ["connection_failure", "handshake_hint", "request_error", "server_closes_after"]
-
 
 def request_error(uri: URI, error: Exception, serializer: SerializerBase, method: str, args: Sequence[Any],
                   kwargs: Optional[Mapping[str, Any]]) -> Exception:

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, Callable, Deque, Optional, Set
 if TYPE_CHECKING:
     from .call_future import CallFuture
 
-__all__ = ["BackgroundCalls"]
-
 log = logging.getLogger("Pyro5.client")
 
 

@@ -13,8 +13,6 @@ from collections import deque
 from types import FrameType
 from typing import Any, Deque, List, Optional, Tuple
 
-__all__ = ["LOOK_SECONDS", "ReclaimableLock", "Waiter", "is_using"]
-
 # Interval at which a waiting thread looks for itself: finalizers cannot hand a connection over, and neither can a thread that
 # was interrupted.
 LOOK_SECONDS = 1.0

@@ -9,8 +9,6 @@ from .._observe.interceptors import InterceptedCall, of_clients, run
 from ..protocol import FLAGS_ONEWAY
 from .call_options import CallOptions, current_options, deadline_for, options_for
 
-__all__ = ["object_of", "run_intercepted", "seen_by_interceptors"]
-
 
 def object_of(link: Any) -> str:
     """Return the id of the object of a link; before it was resolved, the name or the tags in its URI."""

@@ -16,8 +16,6 @@ from .._values import plain
 from .._values.uri import URI
 from ..constants import DEFAULT_TTL
 
-__all__ = ["Lease", "LeaseKeeper", "knows_leases"]
-
 log = logging.getLogger("Pyro5.leases")
 
 CALL_SECONDS = 3.0          # time limit of each call to the name server, which may be unreachable

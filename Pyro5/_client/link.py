@@ -22,8 +22,8 @@ from ..socketutil import effective_timeout
 from .call_options import deadline_for, earlier, options_for, own_deadline
 from .connection import Connection
 from .calls import Caller
-from .connector import connected_socket_uri
-from .pool import OPEN_FIRST, Waiter
+from .holders import Waiter
+from .pool import OPEN_FIRST
 from .retry import Retry, RetryBudget
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 else:
     cancelling = LazyModule(globals(), ".cancelling")
     futures = LazyModule(globals(), ".futures")  # for calls in the background
-
-__all__ = ["Link", "connected_socket_uri"]
 
 log = logging.getLogger("Pyro5.link")
 

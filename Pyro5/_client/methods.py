@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 else:
     signatures = LazyModule(globals(), ".signatures")  # for help() and the like: it imports ast and inspect
 
-__all__ = ["MethodView", "NOT_GIVEN", "_RemoteMethod", "checked_timeout", "repeated"]
-
 GENERIC_DOC = "A method of a remote object. Its documentation is not available."
 NOT_GIVEN: Any = object()
 Send = Callable[..., Any]  # called with the name, the positional arguments, the keyword arguments, and the flags

@@ -26,9 +26,6 @@ else:
     copy = LazyModule(globals(), "copy")
     discovery = LazyModule(globals(), ".discovery")
 
-__all__ = ["Event", "NEW_ARGUMENTS", "NameServerMethods", "READING", "Watch", "checked_event", "located", "old_arguments",
-           "require_watch"]
-
 log = logging.getLogger("Pyro5.discovery")
 
 NEW_ARGUMENTS = frozenset(("ttl", "if_revision", "member"))  # of NameServer.register; other releases do not know them

@@ -16,9 +16,6 @@ from ..constants import NAMESERVER_NAME
 from .call_options import RANDOM, earlier
 from .connection import Connection, first_values, open_connection
 
-__all__ = ["FAILOVER_SECONDS", "NameServerConnection", "alternatives", "direct_uri", "is_list", "nameserver_uris",
-           "note_location", "note_nameserver", "other_nameservers", "place_of", "reachable_first"]
-
 T = TypeVar("T")
 
 FAILOVER_SECONDS = 3.0  # time limit for connecting to one of several name servers

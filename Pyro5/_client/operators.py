@@ -3,8 +3,6 @@ from __future__ import annotations
 
 from typing import Any, Callable, Iterator
 
-__all__ = ["ProxyOperators", "UnsupportedOperatorError", "may_be_remote"]
-
 # Names that copy, pickle, inspect and other libraries look up on any object. Sending these to the server would only cost time.
 LOCAL_ONLY_NAMES = frozenset("""
     __deepcopy__ __getinitargs__ __getnewargs__ __getnewargs_ex__ __wrapped__ __signature__ __text_signature__

@@ -5,8 +5,6 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, Callable, Dict, Iterable, Set, Tuple, TypeVar
 
-__all__ = ["ask_all"]
-
 T = TypeVar("T")
 
 

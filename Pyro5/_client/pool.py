@@ -16,8 +16,6 @@ from .. import errors
 from .connection import Connection
 from .holders import LOOK_SECONDS, ReclaimableLock, Waiter, is_using
 
-__all__ = ["ConnectionPool", "IDLE_SECONDS", "Waiter", "OPEN_EXTRA", "OPEN_FIRST", "OPEN_SIDE", "idle_connections"]
-
 # What claim() may ask its caller for: to open the first connection, a further one, or one for a nested call.
 OPEN_FIRST, OPEN_EXTRA, OPEN_SIDE = "first", "extra", "side"
 IDLE_SECONDS = 60.0  # after which further connections are closed

@@ -12,8 +12,6 @@ from .connection import Connection
 from .proxy_state import ProxyState
 from .retry import reconnect, wait_until_ready
 
-__all__ = ["ProxyConnecting", "load_endpoint", "register_callback"]
-
 _creating = threading.Lock()  # held while the endpoint of a link is created: one, also if several threads register objects
 
 

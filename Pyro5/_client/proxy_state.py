@@ -10,8 +10,6 @@ from .connection import Connection
 from .link import Link
 from .retry import Retry
 
-__all__ = ["STATE_ENTRIES", "CommonState", "ProxyState", "State"]
-
 STATE_ENTRIES = 6  # of the state of a proxy: the tuple that __getstate__ returns and that is sent over the wire
 State = Tuple[str, Tuple[str, ...], Tuple[str, ...], Tuple[str, ...], Any, Optional[str]]
 

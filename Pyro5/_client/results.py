@@ -11,9 +11,9 @@ from .. import NamedTuple, protocol
 from .._messages import replies
 from .._values import registered_types
 from .._values.annotations import hints_of
-from .._values.rebuilding import Build, Mismatch, builder_for
-
-__all__ = ["TypedProxies", "Results", "rebuilt", "rebuilt_batch", "send_and_rebuild", "with_interface"]
+from .._values.builders import Build
+from .._values.mismatch import Mismatch
+from .._values.rebuilding import builder_for
 
 
 class Rebuilding(NamedTuple):

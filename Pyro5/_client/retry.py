@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 else:
     random = LazyModule(globals(), "random")
 
-__all__ = ["Retry", "RetryBudget", "asked_pause", "bind_when_ready", "busy_pause", "pause_after", "reconnect", "repeat",
-           "wait_until_ready", "with_retries"]
-
 T = TypeVar("T")
 
 log = logging.getLogger("Pyro5.client")

@@ -5,8 +5,6 @@ import ast
 import inspect
 from typing import Any, List, Optional, Tuple
 
-__all__ = ["ANY_ARGUMENTS", "parse_signature"]
-
 # The text is untrusted, and some versions of Python crash in the parser if an expression is nested too deeply.
 MAX_TEXT = 1500  # characters; limits the depth of chains of operators
 MAX_BRACKETS = 50  # opening brackets; limits the depth of nested expressions

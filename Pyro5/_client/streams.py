@@ -13,8 +13,6 @@ from .._net.forks import forks
 from .._values import plain
 from ..constants import CLOSE_STREAM_METHOD, DAEMON_NAME, NEXT_ITEM_METHOD
 
-__all__ = ["ItemStream", "_StreamResultIterator", "checked_batch"]
-
 log = logging.getLogger("Pyro5.itemstream")
 
 # Time limit for asking the server to close a stream. Not important enough to wait longer: the server also closes streams

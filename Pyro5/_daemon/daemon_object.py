@@ -16,8 +16,6 @@ from .._processes.reports import health_of, report
 from ..constants import DAEMON_NAME, NAMESERVER_NAME
 from ..protocol import FLAGS_ONEWAY
 
-__all__ = ["DaemonObject"]
-
 _END: Any = object()
 
 

@@ -9,8 +9,6 @@ from .._observe.interceptors import Interceptors
 from .._processes.reports import health_of, report
 from .._processes.shared_marks import DRAINING
 
-__all__ = ["Observed"]
-
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 

@@ -19,8 +19,6 @@ from ..socketutil import SocketConnection
 from .daemon_object import DaemonObject
 from .observed import Observed
 
-__all__ = ["Registrations", "default_get_instance"]
-
 
 class Registrations(Observed):
     """Base class of the daemons, which set the attributes."""

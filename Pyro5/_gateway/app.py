@@ -26,8 +26,6 @@ from .running import CallTable
 from .schemas import describe
 from .status import ServerStatus
 
-__all__ = ["Gateway", "PyroApp", "DEFAULT_EXPOSED"]
-
 log = logging.getLogger("Pyro5.utils.gatewayapp")
 
 LISTED_OBJECTS = 2000           # shown on the page, along with the total number

@@ -10,9 +10,6 @@ from . import responses
 from .memory import Exhausted, Lease
 from .responses import Refused
 
-__all__ = ["BODY_BYTES", "PARAMETERS", "Environ", "Parameters", "assigned_value", "call_arguments", "has_large_body",
-           "parse_query"]
-
 BODY_BYTES = 16 * 1024 * 1024   # maximum for one request
 PARAMETERS = 1000               # in a query string, or in a form
 INTEGER_DIGITS = 4300           # maximum for a number in JSON: the time for converting grows with the square of its length

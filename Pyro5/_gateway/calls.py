@@ -20,9 +20,6 @@ from ..client import Proxy, locate_ns
 from ..constants import CLOSE_STREAM_METHOD, DAEMON_NAME, NEXT_ITEM_METHOD
 from ..protocol import ReceivingMessage
 
-__all__ = ["NameServers", "NameServerGone", "Registration", "Reply", "Fresh", "connected_proxy", "invoke", "read_attribute",
-           "as_json", "assign_attribute", "complete", "encode_error", "exact", "is_stream", "items"]
-
 log = logging.getLogger("Pyro5.utils.gatewaycalls")
 
 T = TypeVar("T")

@@ -9,8 +9,6 @@ from typing import Callable, Generator, Iterator, Optional, Set
 
 from . import calls
 
-__all__ = ["EVENTS", "EventStream", "OpenStreams", "event", "wants_events"]
-
 log = logging.getLogger("Pyro5.utils.gatewayapp")
 
 EVENTS = "text/event-stream"

@@ -6,12 +6,11 @@ import threading
 import time
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
-from .._naming.liveness import Answer, Prober, Question
+from .._naming.liveness import Answer, Prober
+from .._naming.probe_queue import Question
 from .._values.uri import URI
 from ..errors import PyroError
 from .calls import Registration
-
-__all__ = ["DeadObjects"]
 
 log = logging.getLogger("Pyro5.utils.gatewaycalls")
 

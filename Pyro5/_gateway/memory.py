@@ -5,8 +5,6 @@ import threading
 import time
 from typing import Any, Callable, Dict, List
 
-__all__ = ["Exhausted", "Lease", "MemoryBudget"]
-
 WAIT_SECONDS = 5.0      # that a request waits for memory of other requests
 # A client that has been receiving a response for longer, or has sent no part of its body, is disconnected if others need
 # the memory.

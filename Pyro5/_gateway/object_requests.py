@@ -21,8 +21,6 @@ from .responses import RETRY_AFTER_SECONDS, Failure, Headers, Refused, Response
 from .running import RunningCall
 from .schemas import describe
 
-__all__ = ["ObjectRequest", "gone"]
-
 log = logging.getLogger("Pyro5.utils.gatewayapp")
 
 

@@ -8,8 +8,6 @@ from .. import __version__
 from .._client.parallel import ask_all
 from .schemas import BYTES, Schema
 
-__all__ = ["document", "read_all"]
-
 OBJECTS = 500               # in one document
 READ_SECONDS = 5.0          # until servers that have not answered are left out
 _EXCEPTION: Schema = {

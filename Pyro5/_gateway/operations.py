@@ -15,8 +15,6 @@ from .calls import NameServerGone, Registration
 from .responses import Response
 from .status import ASK_SECONDS
 
-__all__ = ["HEALTHZ", "PATHS", "READYZ", "ServerMetrics", "healthy", "ready"]
-
 HEALTHZ, READYZ, METRICS = PATHS = ("/healthz", "/readyz", "/metrics")
 
 MAX_REPORT_BYTES = 8 << 20

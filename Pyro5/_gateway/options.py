@@ -17,8 +17,6 @@ from .. import NamedTuple, config
 from .._naming.checks import NAME_CHARS
 from .responses import Headers
 
-__all__ = ["DEFAULT_EXPOSED", "Hosts", "Options", "foreign_origin"]
-
 DEFAULT_EXPOSED = r"http\."
 METHODS = "GET, POST, PUT, DELETE, OPTIONS"
 _REQUEST_HEADERS = "Content-Type, X-Pyro-Options, X-Pyro-Gateway-Key, X-Pyro-Correlation-Id"

@@ -18,9 +18,6 @@ from . import calls
 from .calls import Reply
 from .events import EVENTS, EventStream
 
-__all__ = ["CANCELLED", "REASONS", "RETRY_AFTER_SECONDS", "Failure", "Headers", "Refused", "Response", "error",
-           "event_response", "json_response", "page", "remote_error", "status_of", "status_of_reply", "text"]
-
 REASONS = {200: "OK", 204: "No Content", 302: "Found", 400: "Bad Request", 403: "Forbidden", 404: "Not Found",
            405: "Method Not Allowed", 408: "Request Timeout", 413: "Payload Too Large", 415: "Unsupported Media Type",
            499: "Client Closed Request", 500: "Internal Server Error", 501: "Not Implemented", 502: "Bad Gateway",

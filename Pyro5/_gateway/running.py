@@ -13,8 +13,6 @@ from .. import current_context, errors
 from .._client.cancelling import send_cancellation
 from .._wire.features import CANCELLATION
 
-__all__ = ["CallTable", "RunningCall"]
-
 
 class RunningCall:
     """A call in progress. The thread that makes it creates it; any thread may cancel it.

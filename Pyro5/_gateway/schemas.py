@@ -17,8 +17,6 @@ from ..client import Proxy
 from ..constants import DAEMON_NAME
 from . import calls
 
-__all__ = ["BYTES", "Schema", "describe", "schema_of"]
-
 Schema = Dict[str, Any]
 
 ANY: Schema = {}

@@ -18,8 +18,6 @@ from ..constants import DAEMON_NAME
 from . import calls
 from .calls import Registration
 
-__all__ = ["ServerStatus"]
-
 ASK_SECONDS = 3.0           # until servers that have not answered are left out
 WINDOW_SECONDS = 20.0       # over which the rate of calls is computed
 HEALTH_QUESTIONS = 200      # objects of one server whose health is asked for

@@ -19,8 +19,6 @@ from .. import NamedTuple, socketutil
 from .head import REASONS, BadRequest, Head, loggable_path, parse_head
 from .lost_clients import WATCH
 
-__all__ = ["Connection", "Limits", "DISCONNECT", "DRAINED_BYTES"]
-
 log = logging.getLogger("Pyro5.utils.httpconnection")
 
 READ_BUFFER_BYTES = 16384

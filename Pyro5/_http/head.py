@@ -11,8 +11,6 @@ from typing import Dict, List, Sequence, Tuple
 
 from .. import NamedTuple
 
-__all__ = ["REASONS", "BadRequest", "Head", "loggable_path", "parse_head"]
-
 HEADERS = 100  # maximum for one request
 # Of the statuses with which requests are rejected.
 REASONS = {400: "Bad Request", 408: "Request Timeout", 411: "Length Required", 431: "Request Header Fields Too Large",

@@ -8,8 +8,6 @@ import threading
 import time
 from typing import Callable, Dict, Iterator, List, Optional
 
-__all__ = ["CHECK_SECONDS", "LostClients", "WATCH"]
-
 WATCH = "pyro5.watch_client"    # in the WSGI environment: the method that watches the client, see LostClients.watching
 CHECK_SECONDS = 0.25
 # The end of what the client sends; 0 where the system does not report this.

@@ -9,8 +9,6 @@ from .._observe.metrics_text import CONTENT_TYPE, metrics_text
 from .connection import Limits
 from .server import HttpServer
 
-__all__ = ["MetricsEndpoint"]
-
 _TEXT = "text/plain; charset=utf-8"
 MAX_CLIENTS = 32
 

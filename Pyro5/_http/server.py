@@ -16,8 +16,6 @@ from .._net.wakeup import Wakeup
 from .connection import DRAINED_BYTES, Connection, Limits
 from .lost_clients import LostClients
 
-__all__ = ["HttpServer", "Limits"]
-
 log = logging.getLogger("Pyro5.utils.httpserver")
 
 WsgiApp = Callable[[Dict[str, Any], Callable[..., Any]], Iterable[bytes]]

@@ -14,8 +14,6 @@ from .._wire.chunks import MIN_CHUNK_BYTES, MIN_SHARED_BYTES, as_chunks
 from ..protocol import Buffer, Payload, ReceivingMessage
 from ..serializers import SerializerBase
 
-__all__ = ["SMALL", "BufferOptions", "call_payload", "load", "options_for", "value_payload"]
-
 
 class BufferOptions(NamedTuple):
     """How large buffers may be sent to a peer.

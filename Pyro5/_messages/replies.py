@@ -9,6 +9,7 @@ from typing import Any, Dict, Iterator, List, Mapping, NoReturn, Optional
 
 from .. import NamedTuple, errors, protocol
 from .._values import classes, exceptions, plain, recreation, unsendable
+from .._values.large_buffers import SMALL
 from ..constants import DAEMON_NAME, NEXT_ITEM_METHOD
 from ..protocol import Buffer, Payload, ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
@@ -91,7 +92,7 @@ def value_reply(to: ReplyTo, value: Any, flags: int = 0,
     """
     payload: Payload
     annotations = to.annotations
-    if buffers is None or type(value) in out_of_band.SMALL:
+    if buffers is None or type(value) in SMALL:
         payload = to.serializer.value_payload(value) if type(value) in _MAYBE_LONG_RESULT else to.serializer.dumps(value)
     else:
         payload, annotations = out_of_band.value_payload(buffers, to.serializer, value, annotations)

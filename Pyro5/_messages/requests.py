@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Set, T
 
 from .. import LazyModule, NamedTuple, callcontext, config, errors, protocol, serializers
 from .._values import large_buffers
+from .._values.large_buffers import SMALL
 from .._wire.chunks import MIN_CHUNK_BYTES
 from ..protocol import Buffer, Payload, ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
@@ -82,7 +83,7 @@ def invoke_request(serializer: SerializerBase, seq: int, flags: int, object_id: 
         else:
             # The data are the arguments of the call. They may be passed on to a peer of any release.
             payload = serializer.for_dialect(0).dumpsCall(object_id, method, only._data, {})
-    elif buffers is not None and (kwargs or not out_of_band.SMALL.issuperset(map(type, args))):
+    elif buffers is not None and (kwargs or not SMALL.issuperset(map(type, args))):
         payload, annotations = out_of_band.call_payload(buffers, serializer, object_id, method, args, kwargs, annotations)
     elif large_buffers.current.outgoing is not None:
         # a converter of the program calls this while another message is being serialized: its table is not for this one

@@ -13,7 +13,8 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from .. import NamedTuple, constants, errors
 from .._values.uri import URI
-from .liveness import Answer, Prober, Question
+from .liveness import Answer, Prober
+from .probe_queue import Question
 
 log = logging.getLogger("Pyro5.autoclean")
 

@@ -20,8 +20,6 @@ from .storage import Registration, Storage, tags_of
 from .storage.details import Details, Lease, Member, from_text, to_text
 from .watches import Watches
 
-__all__ = ["UNSPECIFIED", "LeasedNames", "Request", "client_text", "newer"]
-
 log = logging.getLogger("Pyro5.registry")
 
 T = TypeVar("T")  # the result of a change

@@ -10,8 +10,6 @@ from typing import Callable, Dict, Iterable, List, Optional, Tuple
 
 from .storage.details import NO_DETAILS, Details, Lease
 
-__all__ = ["ExpiryTimer", "LeaseTable", "new_lease_id"]
-
 DETAILS_BYTES = 500         # estimated memory of a lease or member, in addition to its uri
 
 

@@ -31,8 +31,6 @@ from ..protocol import ReceivingMessage, SendingMessage
 from .host_lookup import HostLookups
 from .probe_queue import ProbeQueue, Question
 
-__all__ = ["Answer", "Prober", "Question"]
-
 log = logging.getLogger("Pyro5.probing")
 
 T = TypeVar("T")

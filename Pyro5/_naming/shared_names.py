@@ -10,8 +10,6 @@ from .leases import LeaseTable
 from .storage import Registration, Storage, cost
 from .storage.details import Change, Details, SharedStorage, to_text
 
-__all__ = ["SharedNames"]
-
 
 class SharedLeases(LeaseTable):
     """Leases that the storage ends. They may have been renewed through another name server, which is not known here."""

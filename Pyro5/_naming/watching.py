@@ -7,8 +7,6 @@ from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
 from .watches import Watches
 
-__all__ = ["WatchItems"]
-
 # Items are dicts of plain values: clients of all releases can read them.
 Item = Dict[str, Any]
 

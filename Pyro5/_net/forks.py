@@ -3,8 +3,6 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["forks"]
-
 
 class Forks:
     """Counts how many forks ago this process began: a connection that was made before the last one belongs to the parent

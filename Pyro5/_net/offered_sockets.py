@@ -17,8 +17,6 @@ from .._wire.features import CALLBACKS
 from .addresses import OFFERED_SUFFIX
 from .stream_sockets import peer_has_closed
 
-__all__ = ["OfferedConnection", "OfferedSockets", "host_of", "is_offering", "offered_sockets", "waiting"]
-
 log = logging.getLogger("Pyro5.server.loop")
 
 PORT = 1  # of the objects of a client: any number

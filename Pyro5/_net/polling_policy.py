@@ -9,8 +9,6 @@ from typing import Callable, Optional
 
 from .. import NamedTuple
 
-__all__ = ["Measure", "PollingPolicy", "Usage", "YieldingPolicy"]
-
 # Failed attempts in a row after which polling is suspended. A failed attempt takes 500 polls of 0.7 us each: 350 us.
 MAX_FAILURES = 3
 # The number of receives without polling while it is suspended. It doubles with each further failed attempt. At the maximum, a

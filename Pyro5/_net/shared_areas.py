@@ -17,8 +17,6 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from .. import NamedTuple
 from .._wire import buffers
 
-__all__ = ["Place", "ReceivingArea", "SendingArea"]
-
 BLOCK_BYTES = 1024 * 1024  # a multiple of the size of a page
 _ALIGNMENT = 64  # of buffers, in bytes
 _MAP_FIXED = 0x10  # of mmap(2); Python does not have it

@@ -34,8 +34,6 @@ else:  # for connections that have a segment
     mmap = LazyModule(globals(), "mmap")
     shared_areas = LazyModule(globals(), ".shared_areas")
 
-__all__ = ["MIN_SHARED_BYTES", "SharedMemory", "host_of", "shared_with"]
-
 log = logging.getLogger("Pyro5.shared_memory")
 
 OFFER_ANNOTATION, PLACES_ANNOTATION = "SHMO", "SHMB"

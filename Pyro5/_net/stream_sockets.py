@@ -17,9 +17,6 @@ from .tls import encrypted_client_end
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["Options", "new_stream", "bind_stream", "connect_stream", "set_keepalive", "set_nodelay", "set_noinherit",
-           "set_reuseaddr", "set_system_receive_timeout", "peer_has_closed"]
-
 # The maximum; the operating system reduces it to its own limit.
 LISTEN_BACKLOG = 4096
 # The events of poll() for a connection that the peer has closed; 0 where the system does not report this.

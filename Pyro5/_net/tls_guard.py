@@ -12,8 +12,6 @@ import socket
 import threading
 from typing import Any, Dict, List, Optional
 
-__all__ = ["GuardedReceiver", "guarded"]
-
 # Counted in ticks of the thread and not in seconds: while the process is stopped, in a debugger for example, none pass.
 TICK_SECONDS = 0.5
 EXTRA_TICKS = 4  # beyond the timeout of the socket

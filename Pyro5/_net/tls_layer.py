@@ -11,8 +11,6 @@ from typing import Any, List, Optional
 from ..protocol import Buffer
 from .tls_socket import TlsState
 
-__all__ = ["TlsLayer"]
-
 READ_BYTES = 64 * 1024
 FEED_BYTES = 16 * 1024
 EMPTY_BYTES = 64 * 1024

@@ -3,8 +3,6 @@ from __future__ import annotations
 
 import socket
 
-__all__ = ["Wakeup"]
-
 DRAIN_BYTES = 4096
 
 

@@ -14,10 +14,9 @@ from .members import Members, class_of
 
 if TYPE_CHECKING:
     from .._values import rebuilding
+    from .._values.builders import Build
 else:
     rebuilding = LazyModule(globals(), ".._values.rebuilding")  # it imports decimal, pathlib, dataclasses, ...
-
-__all__ = ["Rebuild", "argument_name", "rebuilders_for"]
 
 log = logging.getLogger("Pyro5.server.types")
 
@@ -81,7 +80,7 @@ def _for_function(function: Any, label: str, skipped: int) -> Optional[Rebuild]:
     parameters = list(read_signature(function).parameters.values())[skipped:]
     # Compiled once, when the object is registered. Reading annotations per call would take longer than the call
     # itself.
-    builders: Dict[str, rebuilding.Build] = {}
+    builders: Dict[str, Build] = {}
     for each in parameters:
         build = rebuilding.builder_for(hints.get(each.name))
         if build is not None:

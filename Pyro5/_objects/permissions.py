@@ -9,8 +9,6 @@ from .._messages.requests import Call
 from .._values import exceptions
 from .objects import PublishedObject
 
-__all__ = ["Refused", "check_call", "check_names", "refused_members"]
-
 NO_ROLES: FrozenSet[str] = frozenset()
 # Methods of Pyro.Daemon that every client needs. Streams were opened by a call that was checked.
 _FREE = frozenset(("ping", "health", "get_metadata", "get_next_stream_item", "close_stream", "cancel", "release_object"))

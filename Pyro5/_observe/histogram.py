@@ -3,8 +3,6 @@ from __future__ import annotations
 
 from typing import Dict, List, Optional, Sequence
 
-__all__ = ["BUCKETS", "SHOWN", "SHOWN_BOUNDS", "UNIT", "add", "percentile", "summary", "upper_bound"]
-
 BUCKETS = 32
 UNIT = 1e-6  # seconds: bucket 0 has durations below one microsecond, bucket n those below 2**n microseconds
 

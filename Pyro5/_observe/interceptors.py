@@ -10,9 +10,6 @@ import threading
 import weakref
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, TypeVar
 
-__all__ = ["InterceptedCall", "Interceptors", "of_asyncio_clients", "of_asyncio_daemons", "of_clients", "of_daemons",
-           "run", "run_async"]
-
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 

@@ -9,8 +9,6 @@ from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
 
 from .histogram import SHOWN, upper_bound
 
-__all__ = ["CONTENT_TYPE", "metrics_text"]
-
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 Labels = Mapping[str, str]

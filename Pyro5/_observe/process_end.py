@@ -7,8 +7,6 @@ from __future__ import annotations
 import logging
 from typing import Any, Callable, Tuple
 
-__all__ = ["add", "remove", "run"]
-
 log = logging.getLogger("Pyro5.processes")
 
 # Replaced, never changed. Programs install observers one after the other, before they serve.

@@ -15,9 +15,6 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tupl
 
 from .histogram import BUCKETS, add, summary
 
-__all__ = ["BATCH", "GENERATED_IDS", "OTHERS", "Statistics", "counts_of", "merged_reports", "merged_rows", "now", "shown_id",
-           "with_counts"]
-
 Key = Tuple[str, str]  # of an object and its method
 
 BATCH = "<batch>"  # the method under which batches are counted

@@ -7,8 +7,6 @@ from typing import Optional
 
 from .. import NamedTuple, callcontext
 
-__all__ = ["MAX_BYTES", "CorrelationFilter", "TraceContext", "parse"]
-
 MAX_BYTES = 512  # later versions may have more fields, which are passed on
 _FORM = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-[ -~]*)?", re.ASCII)
 

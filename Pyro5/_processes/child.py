@@ -9,8 +9,6 @@ import socket
 import time
 from typing import Callable, Optional
 
-__all__ = ["Child"]
-
 LOOK_SECONDS = 0.1  # interval of looking whether a process has ended, where the system does not report it
 
 

@@ -9,8 +9,6 @@ from typing import Any, Dict, Optional
 from .._observe.statistics import merged_reports
 
 
-__all__ = ["NOT_SERVING", "SERVING", "health_of", "report", "report_of_process"]
-
 SERVING, NOT_SERVING = "SERVING", "NOT_SERVING"
 
 

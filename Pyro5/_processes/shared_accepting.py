@@ -9,8 +9,6 @@ from .._server.acceptor import MAX_ACCEPTED_AT_ONCE, Acceptor
 from .._server.eventloop import EventLoop
 from .._server.listener import Listener
 
-__all__ = ["ConnectionCounts", "SharedAcceptor"]
-
 # How long a process leaves a client to those that have fewer. They are woken at the same time as this one, so it only
 # passes if they are busy; then this process accepts the client. Long enough for a machine with more processes than
 # processors: clients keep their connections for much longer.

@@ -14,8 +14,6 @@ from ..protocol import ReceivingMessage, SendingMessage
 from .reports import report_of_process
 from .siblings import Siblings
 
-__all__ = ["keep_counts", "share_calls"]
-
 log = logging.getLogger("Pyro5.processes")
 
 

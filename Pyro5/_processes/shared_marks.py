@@ -21,8 +21,6 @@ try:
 except ImportError:  # Windows, where there is no fork either
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["DRAINING", "KeptCounts", "SharedMarks", "nameless_file"]
-
 log = logging.getLogger("Pyro5.processes")
 
 _HEAD = struct.Struct("<QI")  # length and checksum: a process may have been killed while it wrote

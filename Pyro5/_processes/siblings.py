@@ -19,8 +19,6 @@ from typing import Any, Callable, Collection, Dict, List, Sequence, Tuple
 from .. import NamedTuple
 from .shared_marks import KeptCounts, SharedMarks
 
-__all__ = ["Answer", "Siblings"]
-
 log = logging.getLogger("Pyro5.processes")
 
 MAX_BYTES = 1 << 17  # of one datagram; longer messages take several

@@ -28,8 +28,6 @@ from .child import Child
 from .shared_accepting import ConnectionCounts, SharedAcceptor
 from .siblings import Siblings
 
-__all__ = ["Roles", "Supervisor"]
-
 log = logging.getLogger("Pyro5.processes")
 
 RESTART_WINDOW_SECONDS = 60.0  # in which at most PROCESS_RESTARTS processes are replaced

@@ -4,8 +4,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any, Dict, Hashable
 
-__all__ = ["AddressQueue", "address_key"]
-
 NETWORK_GROUPS = 4  # of an IPv6 address: a host can usually choose the other four groups of 16 bits itself
 
 

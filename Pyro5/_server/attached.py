@@ -9,8 +9,6 @@ import contextlib
 import threading
 from typing import Any, Optional
 
-__all__ = ["Attachment"]
-
 LOOK_SECONDS = 0.01  # interval of looking at a selector without a file descriptor
 
 

@@ -15,8 +15,6 @@ from .._wire import features
 from ..protocol import SendingMessage
 from .output import WritingConnection
 
-__all__ = ["DetachedCalls"]
-
 log = logging.getLogger("Pyro5.server.connection")
 
 MAX_DETACHED = 1024  # calls of a client that run beside others; beyond, the next one is waited for

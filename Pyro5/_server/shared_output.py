@@ -11,8 +11,6 @@ from typing import Any, Deque, Iterable, List, Optional
 
 from .eventloop import EventLoop
 
-__all__ = ["ReplyFlusher", "SharedOutputLoop"]
-
 log = logging.getLogger("Pyro5.server.loop")
 
 HOLD_SECONDS = 0.002  # how long a reply is held at most, while other replies to the same client are computed

@@ -18,8 +18,6 @@ from .address_queue import AddressQueue, address_key
 from .connection import ServerConnection
 from .eventloop import READ
 
-__all__ = ["TlsHandshakes"]
-
 log = logging.getLogger("Pyro5.server.loop")
 
 STEP_SECONDS = 0.005  # an estimate of the time of a step, which puts it behind the messages of other new clients

@@ -4,9 +4,6 @@ from __future__ import annotations
 import os
 from typing import Any, Callable, Dict, List, Mapping, Sequence, Set
 
-__all__ = ["BY_NAME", "ENVIRONMENT_PREFIX", "SETTINGS", "Kind", "Setting", "accept_bool", "closest", "from_environment",
-           "ignored_variables", "origin", "own", "program_serializers", "shown", "suitable_values"]
-
 ENVIRONMENT_PREFIX = "PYRO_"
 # For a service named "pyro-ns", Kubernetes and Docker set PYRO_NS_PORT to the address of that service.
 _SERVICE_ADDRESSES = ("tcp://", "udp://", "sctp://")

@@ -10,8 +10,6 @@ import logging
 import traceback
 from typing import Any, Iterator
 
-__all__ = ["LOGGERS", "PrintableText", "install_filter", "one_line", "printable", "printable_lines", "traceback_text"]
-
 # All loggers of the package. Each of them needs the filter: the filters of a logger do not apply to records of its children.
 LOGGERS = """
     Pyro5 Pyro5.aio Pyro5.auth Pyro5.autoclean Pyro5.broadcast Pyro5.callbacks Pyro5.client Pyro5.compatibility Pyro5.configure

@@ -3,8 +3,6 @@ from __future__ import annotations
 
 from typing import Iterable
 
-__all__ = ["did_you_mean"]
-
 MAX_LENGTH = 100    # of a name; comparing longer ones takes long, and they are no misspelled names
 
 

@@ -7,8 +7,6 @@ import sys
 import typing
 from typing import Any, Dict
 
-__all__ = ["hints_of"]
-
 log = logging.getLogger("Pyro5.types")
 
 

@@ -6,8 +6,6 @@ from typing import Any, Iterator, List, Tuple, Union
 from .. import NamedTuple
 from . import plain
 
-__all__ = ["Argument", "arguments_of", "described"]
-
 _BATCH = "<batch>"
 
 

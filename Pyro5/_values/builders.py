@@ -19,10 +19,6 @@ from . import hash_flooding, plain
 from .mismatch import Mismatch
 from .shapes import field_names, positional_fields
 
-__all__ = ["Build", "Builder", "Convert", "Fields", "Instance", "Member", "SCALARS", "Scalar",
-           "UNCHANGED", "at", "elements", "from_bytes", "from_text", "mapping", "none", "positions", "type_name",
-           "typed_dict", "union"]
-
 Build = Callable[[Any], Any]  # plain data -> plain data with instances
 Convert = Callable[[List[Any]], List[Any]]  # converts the tagged dicts in each element of a list
 

@@ -18,11 +18,6 @@ from typing import Any, Callable, Dict, List, NoReturn, Optional, Sequence, Type
 from .. import NamedTuple, errors
 from . import exceptions, numpy_scalars, plain
 
-__all__ = ["class_to_dict", "registered_form", "NOT_REGISTERED", "register_class_to_dict", "unregister_class_to_dict",
-           "register_dict_to_class", "unregister_dict_to_class", "register_own_class", "register_own_dict", "register_own_tag",
-           "unregister_own_tag", "register_own_tagged", "set_autoproxy", "accepted_tags", "advice", "OwnClass",
-           "registered_builder", "own_class", "has_converter", "register_form", "form_of", "is_replaced"]
-
 TAG = "__class__"
 
 ToDict = Callable[[Any], Any]                    # instance -> dict (or other plain data)

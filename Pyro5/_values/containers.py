@@ -10,8 +10,6 @@ from typing import Union
 
 from .. import errors
 
-__all__ = ["Data", "check_text", "too_many"]
-
 Data = Union[bytes, bytearray, memoryview]
 
 _TEXT_BUT_OPENINGS = bytes(code for code in range(256) if code not in b"[{(")

@@ -16,9 +16,6 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Type
 from .. import errors
 from . import plain
 
-__all__ = ["ACCEPTED", "exception_to_dict", "dict_to_exception", "find_exception_class", "foreign_exception",
-           "is_group", "registered_exception", "restore_attributes", "send_as", "set_wire_name"]
-
 log = logging.getLogger("Pyro5.serializers")
 
 ExceptionClass = Type[BaseException]

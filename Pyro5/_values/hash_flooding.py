@@ -10,8 +10,6 @@ from typing import Any, Collection, Dict
 
 from .. import errors
 
-__all__ = ["Hashes", "check", "check_instances"]
-
 MAX_COMPARISONS = 1000000  # that of 1400 keys that all have the same hash: about 20 milliseconds
 UNCHECKED_KEYS = 1000  # fewer keys are not checked: they take at most half of MAX_COMPARISONS ...
 UNCHECKED_CONTAINERS = 30  # ... unless they are tuples or frozensets: all elements of these may have to be compared

@@ -20,10 +20,6 @@ from .._wire.chunks import MAX_CHUNKS, MIN_CHUNK_BYTES
 from . import classes, plain
 from .numpy_scalars import is_array
 
-__all__ = ["SMALL", "Incoming", "Outgoing", "all_with_references", "array_reference", "contain_no_bytes",
-           "contain_none", "has_no_buffers", "current", "large_size", "lasting", "nothing_collected", "number_of", "received",
-           "with_references"]
-
 # In the namespace of the package: the tags of a program cannot collide with it.
 TAG_BUFFER = "Pyro5.buffer"
 # Types of elements that have the same size on all platforms, or nearly all. Their size and byte order are sent too.

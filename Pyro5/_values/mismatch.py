@@ -8,8 +8,6 @@ from .._text.printable import printable
 from . import plain
 from .classes import TAG
 
-__all__ = ["CallMismatch", "Mismatch", "explain"]
-
 _MAX_FOUND_CHARS = 60
 _MAX_REASON_CHARS = 200
 

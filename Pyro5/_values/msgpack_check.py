@@ -11,8 +11,6 @@ from typing import Any, Union
 
 from .. import errors
 
-__all__ = ["FEW_ELEMENTS", "HARMLESS_SIZE", "check_announced", "is_mostly_blob"]
-
 _MAX_UNCHECKED = 1 << 17    # elements of 8 bytes each that may be allocated without a check
 HARMLESS_SIZE = 600         # bytes; shorter data cannot contain enough heads of lists to exceed that
 _LONG_HEADS = b"\xdc", b"\xdd", b"\xde", b"\xdf"    # type codes: array 16, array 32, map 16, map 32

@@ -21,8 +21,6 @@ from .._wire.chunks import MIN_CHUNK_BYTES
 from . import classes, large_buffers, plain
 from .numpy_scalars import NO_ARRAY, is_array, set_array_form
 
-__all__ = ["NO_ARRAY", "TAG_ARRAY", "add_form", "build_array", "checked_bytes", "register", "unregister"]
-
 TAG_ARRAY = "numpy.ndarray"
 
 MAX_DIMENSIONS = 64  # numpy 2 has this limit, numpy 1 half of it

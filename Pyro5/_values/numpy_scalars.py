@@ -12,9 +12,6 @@ import gc
 import sys
 from typing import Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Set
 
-__all__ = ["ARRAY_ADVICE", "NO_ARRAY", "array_form", "is_array", "is_foreign", "plain_scalar", "scalar_class",
-           "set_array_form", "with_plain_keys", "with_plain_keys_inside"]
-
 ARRAY_ADVICE = "send its tolist(), or call register_types(\"numpy\") in both programs"
 
 NO_ARRAY = object()  # result of array_form() for other values

@@ -13,8 +13,7 @@ from typing import Any, Callable, Dict, List, Mapping
 
 from .. import errors
 from . import classes, numpy_arrays, plain
-
-__all__ = ["register", "unregister"]
+from .numpy_scalars import NO_ARRAY
 
 TAG_FRAME, TAG_SERIES = "pandas.DataFrame", "pandas.Series"
 MAX_COLUMNS = 100000  # as for fields of a dtype: a peer must not choose any number
@@ -49,7 +48,7 @@ def _form(value: Any) -> Any:
     # Not imported: a program that has no table has not loaded pandas either.
     pandas = sys.modules.get("pandas")
     if pandas is None:
-        return numpy_arrays.NO_ARRAY
+        return NO_ARRAY
     if isinstance(value, pandas.Series):
         return {classes.TAG: TAG_SERIES, "name": _label(value.name), "index": _index(pandas, value.index),
                 "data": _column(pandas, value.array, value.dtype)}
@@ -59,7 +58,7 @@ def _form(value: Any) -> Any:
         return {classes.TAG: TAG_FRAME, "names": [_label(name) for name in value.columns.tolist()],
                 "columns": [_column(pandas, column.array, column.dtype) for column in columns],
                 "index": _index(pandas, value.index)}
-    return numpy_arrays.NO_ARRAY
+    return NO_ARRAY
 
 
 def _label(label: Any) -> Any:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
-__all__ = ["SEQUENCES", "COLLECTIONS", "base_value", "dict_in", "item", "is_plain", "is_texts", "text_in", "text_of"]
-
 # Functions that convert an instance of a subclass to one of the base class, without running code of the subclass.
 _BASE_VALUES: Tuple[Tuple[type, Callable[[Any], Any]], ...] = (
     (int, int.__int__), (float, float.__float__), (str, str.__str__))

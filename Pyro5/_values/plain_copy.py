@@ -11,9 +11,6 @@ from typing import Any, Collection, Dict, List, Mapping, Sequence
 from . import classes, hash_flooding, numpy_scalars, plain, registered_types
 from .classes import TAG
 
-__all__ = ["CopyFirst", "HASHABLE_TAGS", "LIST_TAG", "MANY", "MAX_LIST_ELEMENTS", "NO_COPY", "check_needs_copy", "plain_copy",
-           "with_tagged_keys"]
-
 NO_COPY = object()  # result of plain_copy
 
 # What all serializers can send as it is. Exact types: a subclass, such as an IntEnum, may be a registered type.

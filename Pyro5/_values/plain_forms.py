@@ -16,8 +16,6 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 from .classes import TAG
 from .shapes import ENUM, FIELDS, MODEL, NAMED_TUPLE, STATE, TEXT, field_names, model_fields
 
-__all__ = ["GROUPS", "Form"]
-
 # Group -> class -> the name on the wire. The modules of some classes differ between versions of Python.
 GROUPS: Dict[str, Dict[type, str]] = {
     "datetime": {datetime.datetime: "datetime.datetime", datetime.date: "datetime.date", datetime.time: "datetime.time",

@@ -13,10 +13,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 from . import builders, registered_types
 from .annotations import hints_of
 from .builders import SCALARS, UNCHANGED, Build, Builder, Convert, Fields, Instance, Scalar, type_name
-from .mismatch import Mismatch
 from .shapes import ENUM, EXCEPTION, FIELDS, MODEL, NAMED_TUPLE, STATE, TYPED_DICT
-
-__all__ = ["Build", "Mismatch", "builder_for", "rebuild", "rebuild_columns", "rebuild_many"]
 
 # Origins of annotations, and what is built for them.
 _LISTS: Mapping[Any, Callable[[List[Any]], Any]] = {

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 else:
     rebuilding = LazyModule(globals(), ".rebuilding")  # for registered types
 
-__all__ = ["Recreator", "DeferredDelivery", "dict_to_class"]
-
 log = logging.getLogger("Pyro5.serializers")
 
 _CONTAINERS = frozenset((dict, list, tuple))    # no sets: their elements are hashable, and so are or contain no dicts

@@ -24,8 +24,6 @@ else:
     plain_forms = LazyModule(globals(), ".plain_forms")
     shapes = LazyModule(globals(), ".shapes")
 
-__all__ = ["builtin_subclasses", "find", "is_registered", "on_change", "register_types", "registered", "unregister"]
-
 # groups of types of other packages, which the program may import later
 _ON_DEMAND: Dict[str, Callable[[], None]] = {
     "numpy": lambda: numpy_arrays.register(), "pandas": lambda: pandas_tables.register()}

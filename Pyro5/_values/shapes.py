@@ -10,9 +10,6 @@ import inspect
 import re
 from typing import Any, Dict, Mapping, Tuple
 
-__all__ = ["ENUM", "EXCEPTION", "FIELDS", "MODEL", "NAMED_TUPLE", "STATE", "TEXT", "TYPED_DICT", "field_names", "kind_of",
-           "model_fields", "positional_fields", "wire_name"]
-
 ENUM, STATE, FIELDS, NAMED_TUPLE, MODEL, TYPED_DICT, TEXT, EXCEPTION = (
     "enum", "state", "fields", "named tuple", "model", "typed dict", "text", "exception")
 

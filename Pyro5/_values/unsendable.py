@@ -10,8 +10,6 @@ from .. import errors
 from .._text.printable import printable
 from . import classes, exceptions
 
-__all__ = ["MARK", "Unsendable", "argument_parts", "as_received", "explain", "marked", "rebuild"]
-
 Dumps = Callable[[Any], Any]
 Part = Tuple[str, Any]      # (path, value)
 

@@ -8,8 +8,6 @@ from typing import Any, NoReturn, Optional, Sequence, Set, Tuple, Union
 from .. import config, errors
 from . import classes, plain
 
-__all__ = ["URI"]
-
 WIRE_TAG = "Pyro5.core.URI"
 PROTOCOLS = ("PYRO", "PYRONAME", "PYROMETA")
 

@@ -25,8 +25,9 @@ from typing import Any, Iterable, Optional, Sequence
 
 from .._cli import access_options, console
 from .._cli.parser import ToolParser
-from .._gateway.app import DEFAULT_EXPOSED, Gateway, PyroApp
+from .._gateway.app import Gateway, PyroApp
 from .._gateway.calls import NameServerGone
+from .._gateway.options import DEFAULT_EXPOSED
 from .._http.server import HttpServer
 from .._net.addresses import address_text
 from .._wire import buffers

@@ -14,7 +14,8 @@ from unittest import mock
 from Pyro5 import errors
 from Pyro5._client.connection import Connection
 from Pyro5._client.pool import OPEN_FIRST
-from Pyro5._client.link import Link, connected_socket_uri
+from Pyro5._client.connector import connected_socket_uri
+from Pyro5._client.link import Link
 from Pyro5._values.uri import URI
 
 from ..peers import PATIENCE_SECONDS, Peer, ScriptedServer, name_server, settings

@@ -10,8 +10,6 @@ from typing import Any, Callable, ContextManager, Dict, List, Optional, Set, Tup
 from ... import NamedTuple
 from . import Registration, Storage
 
-__all__ = ["NO_DETAILS", "Change", "Details", "Lease", "Member", "SharedStorage", "from_text", "to_text"]
-
 
 class Lease(NamedTuple):
     """The lease of a registration, or of a member: it ends unless it is renewed in time."""

@@ -20,8 +20,6 @@ from .. import containers
 from ..containers import Data
 from . import reader, scan
 
-__all__ = ["loads", "check", "check_containers"]
-
 if sys.version_info >= (3, 13):
     _loads = functools.partial(marshal.loads, allow_code=False)
 else:

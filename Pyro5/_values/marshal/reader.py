@@ -13,8 +13,6 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from .. import hash_flooding
 
-__all__ = ["has_costly_table", "count_containers", "loads"]
-
 _FLAG = 0x80        # in a type code: the object is numbered, so that later data can refer to it
 _MAX_DEPTH = 200
 _MARSHAL_DEPTH = 2000   # the limit of the marshal module

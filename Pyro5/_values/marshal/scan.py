@@ -13,8 +13,6 @@ from typing import Callable, Optional, Pattern, Tuple, Union
 
 from ..containers import Data
 
-__all__ = ["is_blob", "recognize"]
-
 _SHORT, _SHORTER = 64, 32           # bytes; longer texts are not matched, but passed in a loop
 _BYTE_SIZES, _INT_SIZES = frozenset(b"zZ\xfa\xda"), frozenset(b"uatAs\xf5\xe1\xf4\xc1\xf3")
 _NUMBERED_TUPLES = b"\xa8", b"\xa9"

@@ -15,8 +15,6 @@ from typing import Any, List, Optional, Sequence
 from .. import classes
 from . import reader, writer
 
-__all__ = ["END_OF_BATCH", "fast_dumps_calls", "fast_loads_batch"]
-
 _AFTER_CALLS = "],None)"
 END_OF_BATCH = ",{})" + _AFTER_CALLS    # if the last call has no keyword arguments
 _BEGINNING = re.compile(re.escape(writer.HEADER) + r"""\('([^'"\\\0\r\n]*)','([^'"\\\0\r\n]*)',\[""")

@@ -17,8 +17,6 @@ from ... import errors
 from .. import hash_flooding
 from .reader import depth, openings
 
-__all__ = ["STRING_OR_COMMENT", "check_complexity", "evaluate"]
-
 _MAX_DEPTH = 200 if sys.version_info >= (3, 9) else 90       # limit of the parser
 _MAX_CHAIN = 100        # operators, attributes, calls or subscripts in one expression
 _CHAIN_CHARACTERS = "+-*/%@&|^<>=!~.(["

@@ -23,8 +23,6 @@ from typing import Any, Callable, Dict, List, Match, Optional, Sequence, Set, Tu
 from .. import hash_flooding
 from .writer import HEADER
 
-__all__ = ["NOT_FAST", "fast_loads", "fast_loads_call", "openings", "depth", "may_be_deep", "read_body", "scan_list"]
-
 NOT_FAST = object()     # result of a function that gives up
 
 _MAX_FAST_DEPTH = 50    # no version of Python fails at this depth, and few values are deeper

@@ -13,8 +13,6 @@ from typing import Any, Callable, List, Optional
 from ... import serpent_name
 from .. import classes, numpy_scalars, plain, plain_copy
 
-__all__ = ["Writer", "library"]
-
 
 def _load() -> Any:
     name = serpent_name()

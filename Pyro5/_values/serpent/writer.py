@@ -12,8 +12,6 @@ from itertools import chain, repeat
 from math import isfinite
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
-__all__ = ["HEADER", "SHORT_TEXT", "fast_dumps", "fast_dumps_call", "long_text_in_parts"]
-
 HEADER = "# serpent utf-8 python3.2\n"
 
 # Exact types, because the library writes instances of subclasses in other ways.

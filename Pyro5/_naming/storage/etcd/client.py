@@ -13,8 +13,6 @@ from . import messages
 from .messages import EtcdError, Json
 from .target import Target, endpoint_text
 
-__all__ = ["EtcdClient", "Stream", "Unreachable"]
-
 ATTEMPT_SECONDS = 1.0       # that one endpoint has to answer before the next one is tried
 PAUSE_SECONDS = 0.1         # after all endpoints have failed
 IDLE_CONNECTIONS = 8        # kept open for each endpoint

@@ -15,8 +15,6 @@ from .messages import EtcdError, Event
 from .mirror import Mirror
 from .records import encode_key, key_range
 
-__all__ = ["Follower"]
-
 log = logging.getLogger("Pyro5.nameserver")
 
 PAGE_KEYS = 2000            # read in one request

@@ -12,11 +12,6 @@ from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 from .... import NamedTuple, errors
 
-__all__ = ["AUTHENTICATE", "GRANT", "KEEPALIVE", "RANGE", "REVOKE", "STATUS", "TXN", "WATCH", "EtcdError", "Event", "Pair",
-           "TxnResult", "WatchReply", "authenticate_request", "compare_newer", "compare_revision", "delete_op",
-           "grant_request", "id_request", "keepalive_requests", "parse_error", "parse_keepalives", "parse_range",
-           "parse_token", "parse_txn", "parse_watch", "put_op", "range_request", "txn_request", "watch_request"]
-
 Json = Dict[str, Any]
 
 # Paths of the requests.

@@ -10,8 +10,6 @@ from ..memory import MemoryStorage
 from .messages import Event, Pair
 from .records import Key, Record, compose, decode_key, decode_value
 
-__all__ = ["Mirror"]
-
 
 class Mirror:
     """All registrations under a prefix of an etcd cluster. Thread-safe.

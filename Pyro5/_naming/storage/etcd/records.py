@@ -23,9 +23,6 @@ from .... import NamedTuple
 from .. import Registration
 from ..details import Details, Lease, Member
 
-__all__ = ["Key", "Plan", "Record", "compose", "decode_key", "decode_value", "encode_key", "encode_value", "etcd_lease",
-           "key_range", "lease_seconds", "name_range", "plan"]
-
 _ESCAPED = re.compile("[\x00-\x1f%]")
 _ESCAPES = re.compile("%([0-9a-f]{2})")
 EMPTY = "%"     # the empty name

@@ -19,8 +19,6 @@ from .records import plan
 from .target import Target
 from .transactions import Conflict, Transaction, renew_leases
 
-__all__ = ["EtcdStorage"]
-
 log = logging.getLogger("Pyro5.nameserver")
 
 # Changes that wait at the same time for a cluster that cannot be reached; others are refused at once, so that threads

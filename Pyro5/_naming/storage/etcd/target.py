@@ -7,8 +7,6 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from .... import NamedTuple
 
-__all__ = ["Target", "parse_target"]
-
 PORT = 2379
 PREFIX = "/pyro5/"
 FORM = "etcd:http://HOST1:2379,HOST2:2379/PREFIX"

@@ -10,8 +10,6 @@ from .client import EtcdClient
 from .messages import EtcdError, Json, TxnResult
 from .records import Plan, Record, encode_key, encode_value, etcd_lease, lease_seconds, name_range
 
-__all__ = ["Conflict", "Transaction", "renew_leases"]
-
 LEASES_AT_ONCE = 500    # renewed in one request
 
 
