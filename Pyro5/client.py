@@ -12,7 +12,7 @@ from . import config as config
 from ._client.batch import BatchedCall, BatchProxy
 from ._client.batch import _BatchedRemoteMethod as _BatchedRemoteMethod
 from ._client.call_options import checked_pick
-from ._client.connection import HELLO, first_values
+from ._client.connecting import first_values
 from ._client.connector import connected_socket_uri
 from ._client.link import Link
 from ._client.methods import _RemoteMethod, repeated
@@ -23,6 +23,7 @@ from ._client.proxy_connecting import ProxyConnecting
 from ._client.proxy_state import STATE_ENTRIES
 from ._client.retry import Retry
 from ._messages import replies, requests
+from ._messages.handshake import HELLO
 from ._messages.requests import BATCH_METHOD, SerializedBlob
 from ._net.addresses import Host
 from ._observe.interceptors import of_clients

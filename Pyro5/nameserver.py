@@ -22,6 +22,7 @@ from ._naming.storage.memory import MemoryStorage
 from ._naming.storage.specs import STORAGE_CHOICES, open_storage
 from ._net import addresses
 from ._values.uri import URI
+from ._server.callbacks import PlainAnswer
 from ._server.connection import ServerConnection
 from .server import Daemon
 
@@ -101,15 +102,15 @@ class NameServerDaemon(RightsOfClients, Daemon):
 
     _own_handle_request = handleRequest
 
-    def _plain_answer(self) -> Callable[[ServerConnection, bytes], bool]:
+    def _plain_answer(self) -> PlainAnswer:
         answer, inherited = super()._plain_answer(), super()._own_handle_request
 
-        def answer_and_release(connection: ServerConnection, data: bytes) -> bool:
+        def answer_and_release(connection: ServerConnection, data: bytes, large: Optional[bytes]) -> bool:
             # PlainCalls looks at the method above, which calls another one: a program may have overridden that.
             if super(NameServerDaemon, self).handleRequest != inherited:
                 return False
             try:
-                return answer(connection, data)
+                return answer(connection, data, large)
             finally:
                 self._turns.end()
         return answer_and_release

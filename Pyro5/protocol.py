@@ -28,7 +28,7 @@ from __future__ import annotations
 import logging
 import struct
 import zlib
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from . import callcontext, errors
 from . import config as config
@@ -61,10 +61,11 @@ _magic_number_bytes = _MAGIC.to_bytes(2, "big")
 _protocol_version_bytes = PROTOCOL_VERSION.to_bytes(2, "big")
 _empty_correlation_id = _NO_CORRELATION = bytes(16)
 PREFIX = struct.Struct("!4sH")
-# The header in other pieces, for plain calls: what is the same in all of them (up to the flags), the sequence number, the
-# size of the payload << 32 (annotations: 0), the correlation id, and HEADER_END.
+# The header in other pieces, for plain calls: all up to the flags, the sequence number, the size of the payload << 32
+# (annotations: 0), the correlation id, and HEADER_END.
 PLAIN_HEADER = struct.Struct("!10sHQ16s4s")
 HEADER_END = struct.pack("!HH", 0, _MAGIC)
+VALID_PREFIX = PREFIX.pack(_TAG, PROTOCOL_VERSION)
 _BEGIN = struct.Struct("!4sHBBH")
 _CHUNK = struct.Struct("!4sI")
 HEADER_SIZE, PREFIX_SIZE = _header_size, PREFIX.size  # a prefix is enough to detect another protocol
@@ -243,7 +244,7 @@ class SendingMessage:
             self.buffers = [header + payload]
 
     def __getattr__(self, name: str) -> int:
-        """Return a field of the header that `small_reply` has not set: only logs and tests read them."""
+        """Return a field of the header that `result_message` has not set: only logs and tests read them."""
         if name not in ("type", "flags", "seq", "serializer_id"):
             raise AttributeError("a SendingMessage has no attribute %r" % name)
         value: int = getattr(ReceivingMessage(self.buffers[0]), name)
@@ -286,21 +287,25 @@ class SendingMessage:
         recv_stub(pyroConnection, [MSG_PING])
 
 
-def small_reply(seq: int, serializer_id: int, payload: bytes, correlation_id: bytes) -> SendingMessage:
-    """Build a reply with a value, without annotations. Takes 39 byte codes, the constructor 98.
+def message_buffers(header: bytes, payload: Union[bytes, List[bytes]], size: int) -> List[Buffer]:
+    """Return the buffers of a message, see SendingMessage; `size` is that of the payload in bytes."""
+    if size <= JOIN_UP_TO_BYTES:
+        return [header + (payload if isinstance(payload, bytes) else b"".join(payload))]
+    buffers.expect_large(size)
+    return [header, payload] if isinstance(payload, bytes) else [header, *payload]
 
-    The caller has checked that the payload is neither to be compressed nor longer than JOIN_UP_TO_BYTES.
+
+def result_message(seq: int, serializer_id: int, payload: Union[bytes, List[bytes]], size: int,
+                   correlation_id: bytes) -> SendingMessage:
+    """Build a reply with a value, whose payload is neither too large nor to be compressed; `size` is its size in bytes.
+
+    Takes 55 byte codes, the constructor 120.
     """
-    message = _new_message(SendingMessage)
-    size = len(payload)
-    header = _HEADER.pack(_TAG, PROTOCOL_VERSION, MSG_RESULT, serializer_id, FLAGS_CORR_ID, seq, size, 0, correlation_id, 0,
-                          _MAGIC)
-    message.buffers = [header + payload]
+    message = SendingMessage.__new__(SendingMessage)
+    header = PLAIN_HEADER.pack(header_begin(MSG_RESULT, serializer_id), seq, size << 32, correlation_id, HEADER_END)
+    message.buffers = message_buffers(header, payload, size)
     message.size = HEADER_SIZE + size
     return message
-
-
-_new_message: Callable[[Type[SendingMessage]], SendingMessage] = object.__new__
 
 
 class ReceivingMessage:

@@ -29,7 +29,7 @@ from ._objects.instances import close_session_instances
 from ._objects.members import _get_exposed_members as _get_exposed_members
 from ._objects.members import is_private_attribute as is_private_attribute
 from ._objects.objects import ObjectTable, table_of_unmarked, unmarked
-from ._server.callbacks import DaemonCallbacks
+from ._server.callbacks import DaemonCallbacks, PlainAnswer
 from ._server.connection import ServerConnection
 from ._server.loop import SocketServer
 from ._server.oneway import OnewayCalls
@@ -277,7 +277,7 @@ class Daemon(Registrations):
         self._plain_calls.set_options(version)
         self._settings_version = version  # last: until then, other threads do not rely on the old values
 
-    def _plain_answer(self) -> Callable[[ServerConnection, bytes], bool]:
+    def _plain_answer(self) -> PlainAnswer:
         """Return the function that answers plain calls."""
         return self._plain_calls.answer
 

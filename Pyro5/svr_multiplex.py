@@ -15,7 +15,6 @@ from ._server.acceptor import Acceptor
 from ._server.connection import ServerConnection
 from ._server.loop import SocketServer
 from ._server.workers import WorkerPool
-from ._wire.reader import RECEIVE_BYTES
 from .socketutil import events_wanted, is_timeout
 
 
@@ -99,19 +98,20 @@ class SocketServer_Multiplex(SocketServer):
     def _answer_plain_call(self, connection: ServerConnection) -> None:
         """Receive the next request of a plain connection, and answer it if it is a plain call."""
         try:
-            data = connection.sock.recv(RECEIVE_BYTES)
+            data, large = connection.receive_plain(connection.sock)
         except OSError as x:
             if is_timeout(x) or events_wanted(x, selectors.EVENT_READ):
                 return
             raise
-        if self.callbacks.answer_plainly(connection, data):
+        # While other clients wait, a large request has its turn in serve().
+        if (large is None or not self.turn_is_shared) and self.callbacks.answer_plainly(connection, data, large):
             if connection.is_plain:
                 # This is all that is to be done before its next request. Most programs set no timeout.
                 if self._idle_deadlines.seconds > 0:
                     self._idle_deadlines.start(connection, time.monotonic())
                 return
         elif data:
-            connection.add_received(data)
+            connection.add_plain(data, large)
         else:
             self.drop(connection)
             return

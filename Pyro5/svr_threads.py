@@ -335,16 +335,22 @@ class SocketServer_Threadpool(SocketServer):
     def _answer_plain_calls(self, connection: ServerConnection) -> bool:
         """Answer plain calls that follow each other quickly. Return whether something else has been received, and stored."""
         answer, waiting, receiver = self.callbacks.answer_plainly, self._pool.waiting, connection.receiver()
+        reader, large = connection.reader, None
         # This loop runs for each call.
         while waiting.is_empty or connection.has_reserved_worker:
             try:
-                data = receiver.recv(RECEIVE_BYTES)
+                if reader.expects_large:
+                    data, large = connection.receive_plain(receiver)
+                else:
+                    data, large = receiver.recv(RECEIVE_BYTES), None
             except OSError as x:
                 if is_timeout(x) or isinstance(x, BlockingIOError):
                     return False
                 raise
-            if not answer(connection, data):
-                connection.add_received(data)
+            # As _may_handle(): the first large request of this turn is left to it.
+            if large is not None and not (connection.counts_as_large or connection.has_reserved_worker) or not answer(
+                    connection, data, large):
+                connection.add_plain(data, large)
                 if not data:
                     connection.abandon()  # see _receive_request()
                 return len(data) > 0

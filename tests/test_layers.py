@@ -44,7 +44,7 @@ MODULES = """
     _http _http.head _http.lost_clients _http.connection _http.server _http.metrics_endpoint
     _auth.exchange _auth.broadcasts _auth.credentials _auth.users _auth.gate _auth.setup
     _client _client.call_options _client.interception
-    _client.failures _client.connection
+    _client.failures _client.connection _client.connecting
     _client.ns_places
     _client.discovery _client.candidates _client.holders _client.pool
     _client.parallel

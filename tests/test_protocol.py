@@ -121,7 +121,7 @@ class Sending(unittest.TestCase):
         self.assertEqual(names, list(parse(sent).annotations))
 
     def test_a_small_reply_is_encoded_as_any_other(self) -> None:
-        reply = protocol.small_reply(7, 3, b"payload", b"c" * 16)
+        reply = protocol.result_message(7, 3, b"payload", 7, b"c" * 16)
         same = SendingMessage(protocol.MSG_RESULT, 0, 7, 3, b"payload", correlation_id=b"c" * 16, compress=False, max_size=0)
         self.assertEqual((same.buffers, same.size, repr(same)), (reply.buffers, reply.size, repr(reply)))
         for name in "type", "flags", "seq", "serializer_id", "corr_bytes", "annotations":

@@ -179,7 +179,7 @@ class AsyncConnection(ServerConnection):
         return True
 
     def _parse_chunk(self) -> None:
-        reader, self.is_plain = self._reader, False
+        reader, self.is_plain = self.reader, False
         # The deadline of the next request counts from the arrival of its last part.
         self.waiting_since, data = self._chunks.popleft()
         self._unparsed_bytes -= len(data)
@@ -273,7 +273,7 @@ class AsyncConnection(ServerConnection):
     def buffered_bytes(self) -> int:
         """The number of bytes stored of partly received and partly sent messages."""
         unsent = 0 if self.transport.is_closing() else self.transport.get_write_buffer_size()
-        return int(self._reader.buffered_bytes + self._unparsed_bytes + unsent)
+        return int(self.reader.buffered_bytes + self._unparsed_bytes + unsent)
 
     # ------------------------------------------------------------ the end of calls, and of the connection
 

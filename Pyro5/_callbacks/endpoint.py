@@ -14,7 +14,8 @@ import threading
 from typing import Any, Callable, Optional
 
 from .. import config, errors
-from .._client.connection import Connection, open_connection
+from .._client.connecting import open_connection
+from .._client.connection import Connection
 from .._messages.requests import WireOptions
 from .._net.offered_sockets import PORT, host_of
 from .._server.callbacks import DaemonCallbacks
@@ -47,8 +48,8 @@ class _OfferedConnection(ServerConnection):
         """Continue with the bytes that were received behind the last reply."""
         # The limits of this connection apply to what is behind the reply as well.
         for name in ("max_size", "size_setting", "max_inflated", "free_annotations", "inflated_ratio", "admit"):
-            setattr(reader, name, getattr(self._reader, name))
-        self._reader = reader
+            setattr(reader, name, getattr(self.reader, name))
+        self.reader = reader
 
 
 class _UnconnectedServer(SocketServer_Threadpool):

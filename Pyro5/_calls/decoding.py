@@ -5,13 +5,14 @@ import logging
 import threading
 from typing import Any, Callable, TypeVar
 
-from .._messages import requests
+from .._messages import limits, requests
 from .._messages.requests import Call
 from .._objects.arguments import argument_name
 from .._objects.objects import ObjectTable
 from .._values.mismatch import CallMismatch
 from ..protocol import ReceivingMessage
 from ..serializers import SerializerBase
+from ..serializers.base import CallPayload
 
 log = logging.getLogger("Pyro5.server.types")
 
@@ -63,6 +64,12 @@ class RequestDecoder:
             return self._long_requests.run(requests.parse_invoke_request, message, serializer)
         except CallMismatch as x:
             raise self.named(x) from None
+
+    def parse_long(self, data: bytes, serializer: SerializerBase) -> CallPayload:
+        """Return the parts of a call of more than SHORT_REQUEST_BYTES, whose types are not checked. Raises as `loadsCall`."""
+        if len(data) > limits.FREE_BYTES:
+            limits.check_data(data, 0, serializer)
+        return self._long_requests.run(serializer.loadsCall, data)
 
     def named(self, error: CallMismatch) -> TypeError:
         """Return the error about an argument with the names of the class, the method and the parameter."""

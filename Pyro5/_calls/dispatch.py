@@ -11,7 +11,7 @@ import inspect
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextvars import copy_context
-from typing import Any, Callable, Dict, Optional, Union
+from typing import Any, Callable, Dict, List, Optional, Union
 
 from .. import LazyModule, callcontext, constants, errors, protocol
 from .._messages import handshake, replies, requests
@@ -22,7 +22,7 @@ from .._objects.members import exposed_method, get_exposed_attribute, set_expose
 from .._objects.objects import ObjectTable, PublishedObject
 from .._observe.statistics import BATCH
 from .._values import unsendable
-from ..protocol import FLAGS_BATCH, FLAGS_ONEWAY, MSG_INVOKE, ReceivingMessage, SendingMessage, small_reply
+from ..protocol import FLAGS_BATCH, FLAGS_ONEWAY, MSG_INVOKE, ReceivingMessage, SendingMessage, result_message
 from ..serializers import SerializerBase
 from .async_methods import AsyncMethods
 from .batches import Batch
@@ -169,17 +169,19 @@ class Dispatcher(CallAccounts):
         """Return the reply with a result. Raises the error to send if that fails, see `replies.unsent_result`."""
         annotations = self._annotations()
         payload = None if annotations else self.plain_payload(call, serializer, value)
-        if payload is not None and len(payload) <= self.small_size:
-            return small_reply(call.seq, serializer.serializer_id, payload, call.correlation_id)
         return self.any_reply(call, serializer, value, payload, annotations)
 
-    def any_reply(self, call: RunningCall, serializer: SerializerBase, value: Any, payload: Optional[bytes],
+    def any_reply(self, call: RunningCall, serializer: SerializerBase, value: Any, payload: Union[bytes, List[bytes], None],
                   annotations: Dict[str, Any]) -> SendingMessage:
         """Return the reply with a result of any kind.
 
         Args:
             payload: what plain_payload() has returned for it.
         """
+        if payload is not None:
+            size = len(payload) if isinstance(payload, bytes) else sum(map(len, payload))
+            if size <= self.plain_size:
+                return result_message(call.seq, serializer.serializer_id, payload, size, call.correlation_id)
         to = ReplyTo(call.seq, serializer, call.correlation_id, annotations, self._wire)
         if payload is None:
             return self._value_reply(call.connection, to, value, call, call.flags)

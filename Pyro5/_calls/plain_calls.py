@@ -61,12 +61,14 @@ class PlainCalls:
         self._max_sizes = min(options.wire.max_size or SHORT_REQUEST_BYTES, SHORT_REQUEST_BYTES) << 32
         self._version = -1 if options.log_wire or options.stall_seconds > 0 else version
 
-    def answer(self, connection: Any, data: bytes) -> bool:
+    def answer(self, connection: Any, data: bytes, large: Optional[bytes] = None) -> bool:
         """Answer a request if it is a plain one, and send the reply. Otherwise return False: nothing has been done.
 
         Args:
             connection: its attribute is_plain is set, and is cleared if something is left to do. What its requests have in
                 common is stored in it.
+            data: what has been received; or the header alone.
+            large: the payload that belongs to the header, of a size that is accepted.
 
         Raises:
             OSError: the connection is lost.
@@ -80,14 +82,14 @@ class PlainCalls:
         if form is None or form.version != global_version.number or form.begin != begin:
             form = self._new_form(connection, begin)
         # The sizes of payload and annotations; of these there are none.
-        if (form is None or sizes != len(data) - HEADER_SIZE << 32 or sizes > self._max_sizes or end != HEADER_END
-                or self._daemon.handleRequest != self._handle_request):
+        if (form is None or large is None and (sizes != len(data) - HEADER_SIZE << 32 or sizes > self._max_sizes)
+                or end != HEADER_END or self._daemon.handleRequest != self._handle_request):
             return False
         if not form.flags:
             correlation_id = new_correlation_bytes()
         number = forks.number
         # As in Dispatcher.answer(): variables that this request sets do not reach the next one.
-        reply = copy_context().run(self._call, connection, form, seq, correlation_id, data)
+        reply = copy_context().run(self._call, connection, form, seq, correlation_id, data, large)
         if forks.number != number:
             raise SystemExit(0)  # as in Daemon.handleRequest()
         if type(reply) is bytes:
@@ -122,25 +124,26 @@ class PlainCalls:
                 return form
         return None
 
-    def _call(self, connection: Any, form: _Form, seq: int, correlation_id: bytes,
-              data: bytes) -> Union[bytes, SendingMessage, None]:
+    def _call(self, connection: Any, form: _Form, seq: int, correlation_id: bytes, data: bytes,
+              large: Optional[bytes]) -> Union[bytes, SendingMessage, None]:
         """Run a call, and return its reply; None if it is sent later. Runs in a context of its own."""
         call: Any = None
         dispatcher, serializer = self._dispatcher, form.serializer
         running = dispatcher.running.begin_plain(connection, seq, form.flags, serializer.serializer_id, correlation_id,
-                                                 len(data))
+                                                 len(data) if large is None else HEADER_SIZE + len(large))
         try:
-            object_id, method, args, kwargs = serializer.loadsCall(data[HEADER_SIZE:])
+            object_id, method, args, kwargs = (serializer.loadsCall(data[HEADER_SIZE:]) if large is None
+                                               else dispatcher.decoder.parse_long(large, serializer))
             if not (type(kwargs) is dict and type(args) in ARGUMENTS and type(object_id) is str and type(method) is str):
                 call = checked_call(object_id, method, args, kwargs)
-                return dispatcher.answer_call(connection, _message(data), call, serializer, running)
+                return dispatcher.answer_call(connection, _message(data, large), call, serializer, running)
             call = object_id, method, args, kwargs  # from here on, errors are those of this call
             running.method = method
             running.object_id = object_id  # before the look at `holders`, see ExclusiveUse.acquire
             published = dispatcher.objects.by_id[object_id]
             if (running.reason or dispatcher.exclusive.holders or dispatcher.gate is not None or published.members.roles
                     or not dispatcher.runs_at_once or method not in published.direct):
-                return dispatcher.answer_call(connection, _message(data), Call(*call), serializer, running)
+                return dispatcher.answer_call(connection, _message(data, large), Call(*call), serializer, running)
             instance = published.fixed_instance
             function = getattr(published.instance_for(connection) if instance is None else instance, method)
             try:
@@ -150,16 +153,16 @@ class PlainCalls:
                 raise
             from_method, own = get_request().response, self._daemon.annotations()
             payload = None if from_method or own else dispatcher.plain_payload(running, serializer, value)
-            if payload is not None and len(payload) <= dispatcher.small_size:
+            if type(payload) is bytes and len(payload) <= dispatcher.small_size:
                 return _pack(form.reply_begin, seq, len(payload) << 32, correlation_id, HEADER_END) + payload
             return dispatcher.any_reply(running, serializer, value, payload, joined(from_method, own))
         except Exception as x:  # user code, and any error that malformed data causes
-            return dispatcher.error_reply(connection, _message(data), correlation_id, call and Call(*call),
+            return dispatcher.error_reply(connection, _message(data, large), correlation_id, call and Call(*call),
                                           dispatcher.decoder.named(x) if isinstance(x, CallMismatch) else x)
         finally:
             if not running.runs_elsewhere:
                 dispatcher.running.end(running)
 
 
-def _message(data: bytes) -> ReceivingMessage:
-    return ReceivingMessage(data, data[HEADER_SIZE:])
+def _message(data: bytes, large: Optional[bytes]) -> ReceivingMessage:
+    return ReceivingMessage(data, data[HEADER_SIZE:] if large is None else large)

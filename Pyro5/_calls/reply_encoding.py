@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Callable, Dict, FrozenSet, List, Optional, Tuple
+import sys
+from typing import Any, Callable, Dict, FrozenSet, List, Optional, Tuple, Union
 
 from .. import NamedTuple, callcontext, errors, serializers
 from .._messages import handshake, replies
@@ -10,6 +11,7 @@ from .._messages.replies import ReplyTo
 from .._messages.requests import WireOptions
 from .._values.large_buffers import has_no_buffers
 from .._wire import features
+from .._wire.chunks import MIN_SHARED_BYTES
 from ..callcontext import get_request
 from ..protocol import COMPRESS_ABOVE_BYTES, JOIN_UP_TO_BYTES, ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
@@ -95,8 +97,9 @@ class ReplyEncoding:
     def _use_options(self, options: DispatchOptions) -> None:
         self.options = options
         self._wire = max_size, compress = options.wire
-        # The size of payloads that are sent as they are, in one piece with their header.
-        self.small_size = min(max_size or JOIN_UP_TO_BYTES, COMPRESS_ABOVE_BYTES if compress else JOIN_UP_TO_BYTES)
+        # The size of payloads that are sent as they are, and of those that are joined with their header.
+        self.plain_size = min(max_size or sys.maxsize, COMPRESS_ABOVE_BYTES if compress else sys.maxsize)
+        self.small_size = min(self.plain_size, JOIN_UP_TO_BYTES)
         self.serializers = AcceptedSerializers(options.accepted_serializers)
 
     def _serializer_for(self, message: ReceivingMessage, peer: Optional[FrozenSet[str]] = None) -> SerializerBase:
@@ -110,17 +113,21 @@ class ReplyEncoding:
         """
         return self.serializers[message.serializer_id, peer]
 
-    def plain_payload(self, call: Any, serializer: SerializerBase, value: Any) -> Optional[bytes]:
-        """Return the serialized result of a call, None if some of it may have to be sent beside the payload.
+    def plain_payload(self, call: Any, serializer: SerializerBase, value: Any) -> Union[bytes, List[bytes], None]:
+        """Return the serialized result of a call, None if some of it may have to be sent beside the payload, or it is more
+        than a value.
 
         Raises the error to send if it cannot be sent, see `replies.unsent_result`.
         """
         kind = type(value)
-        if not (kind in _NUMBERS or kind in _TEXTS and len(value) <= SHORT_TEXT
-                or kind in _CONTAINERS and has_no_buffers(value)):
-            return None
         try:
-            return serializer.dumps(value)
+            if (kind in _NUMBERS or kind in _TEXTS and len(value) <= SHORT_TEXT
+                    or kind in _CONTAINERS and has_no_buffers(value)):
+                return serializer.dumps(value)
+            if kind is str or kind is bytes and (serializer.sends_bytes_uncopied and len(value) < MIN_SHARED_BYTES
+                                                 and not self._wire.compress):
+                return serializer.value_payload(value)  # saves 90 byte codes of the general way
+            return None
         except Exception as x:  # raised by the serializer, or by a converter of the program
             raise replies.unsent_result(x, value, serializer, "%s.%s" % (call.object_id, call.method)) from x
 

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from .. import config
-from .._client.connection import first_values
+from .._client.connecting import first_values
 
 if TYPE_CHECKING:
     import argparse  # the name server, which uses this module too, is loaded by every program

@@ -8,7 +8,8 @@ from typing import Any, Dict, Iterator, List
 
 from .. import config, errors, serializers
 from .._client import discovery
-from .._client.connection import Connection, first_values, open_connection
+from .._client.connecting import first_values, open_connection
+from .._client.connection import Connection
 from .._messages import handshake
 from .._messages.requests import WireOptions
 from .._net import addresses

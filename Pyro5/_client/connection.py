@@ -1,4 +1,4 @@
-"""A connection of a client: connect, perform the handshake, send requests and receive their replies.
+"""A connection of a client: perform the handshake, send requests and receive their replies.
 
 This module does not know about proxies. It is the only place of the client that translates the errors of sockets: a timeout
 into TimeoutError, a closed or broken connection into ConnectionClosedError, an address that cannot be reached into
@@ -18,16 +18,15 @@ from .._auth.setup import client_exchange
 from .._messages import handshake, replies, requests
 from .._messages.out_of_band import BufferOptions, options_for
 from .._messages.requests import WireOptions
-from .._net import busy_poll, stream_sockets, tls
+from .._net import busy_poll, stream_sockets
 from .._net.shared_memory import host_of, shared_with
-from .._values.uri import URI
 from .._wire import features
 from .._wire.reader import RECEIVE_BYTES, MessageReader
 from ..protocol import (HEADER_END, HEADER_SIZE, MAX_SCATTERED_BUFFERS, MSG_RESULT, PLAIN_HEADER, Buffer, ReceivingMessage,
                         SendingMessage)
 from ..serializers import SerializerBase
 from .call_options import earlier
-from .failures import connection_failure, handshake_hint
+from .failures import handshake_hint
 
 log = logging.getLogger("Pyro5.connection")
 
@@ -37,20 +36,6 @@ REPLY_INFLATED_FACTOR = 16
 _ANY_SIZE = 0xFFFFFFFF  # the largest size that a header can announce
 _pack = PLAIN_HEADER.pack
 SEND_STEP_BYTES = 1024 * 1024  # the timeout applies to each step of a large message, not to the whole message
-HELLO = handshake.HELLO
-
-
-class FirstValues:
-    """What connections of this process send if the program sets nothing else. The command line tools change it.
-
-    Attributes:
-        handshake: for the server's validateHandshake.
-    """
-
-    handshake: Any = HELLO
-
-
-first_values = FirstValues()
 
 
 class Connection(socketutil.SocketConnection):
@@ -186,13 +171,13 @@ class Connection(socketutil.SocketConnection):
         """Do the same as `round_trip` for an encoded request, which is not logged.
 
         Returns:
-            the payload of a reply that arrives in one receive and is an ordinary result, which begins with `reply_begin` (see
-            protocol.PLAIN_HEADER); otherwise the reply.
+            the payload of a reply that arrives in one receive, or is one of several large ones, and is an ordinary result,
+            which begins with `reply_begin` (see protocol.PLAIN_HEADER); otherwise the reply.
         """
         reader = self._reader
         # Something else is to come before the reply, its size has to be checked, or it is probably a large one.
         if self.late or reader.position or reader.expects_large or 0 < reader.max_size < RECEIVE_BYTES:
-            return self._awaited(self._exchange(request, method), seq, reply_begin[7], method)
+            return self.large_round_trip([request], seq, reply_begin, correlation_id, method)
         self.mid_exchange = True
         try:
             self.sock.sendall(request)
@@ -208,6 +193,26 @@ class Connection(socketutil.SocketConnection):
             raise socketutil.communication_error(self._activity(method), None) from EOFError()
         reader.feed(data)
         return self._awaited(self._exchange(None, method), seq, reply_begin[7], method)
+
+    def large_round_trip(self, request: List[Buffer], seq: int, reply_begin: bytes, correlation_id: bytes,
+                         method: str) -> Union[bytes, ReceivingMessage]:
+        """Do the same as `plain_round_trip` for a request in pieces, or one before a reply that is probably a large one."""
+        reader = self._reader
+        if self.late or reader.position or not (reader.expects_large and self._can_scatter):
+            return self._awaited(self._exchange(request, method), seq, reply_begin[7], method)
+        self.mid_exchange = True
+        try:
+            self._send_large(request)
+            data, large = reader.receive_large(self._incoming, self.sock)
+        except OSError as x:
+            raise socketutil.communication_error(self._activity(method), x) from x
+        if large is None:
+            reader.feed(data)
+            return self._awaited(self._exchange(None, method), seq, reply_begin[7], method)
+        if data == _pack(reply_begin, seq, len(large) << 32, correlation_id, HEADER_END):
+            self.mid_exchange = False
+            return large
+        return self._awaited(ReceivingMessage(data, large), seq, reply_begin[7], method)
 
     def _awaited(self, reply: ReceivingMessage, seq: int, serializer_id: int, method: str) -> ReceivingMessage:
         """Return the first message that is the awaited reply: this one, or one that follows late replies."""
@@ -309,7 +314,7 @@ class Connection(socketutil.SocketConnection):
         if not self.keep_open:
             self.sock.close()  # without shutdown(), which would end the connection for the parent process as well
 
-    def _exchange(self, request: Union[SendingMessage, bytes, None], method: Optional[str]) -> ReceivingMessage:
+    def _exchange(self, request: Union[SendingMessage, List[Buffer], None], method: Optional[str]) -> ReceivingMessage:
         """Send a request, and receive a message; without a request, the next message after the late reply to another call."""
         reader = self._reader
         reply = None
@@ -317,8 +322,8 @@ class Connection(socketutil.SocketConnection):
             if request is not None:
                 # Set before the first byte is sent. The caller clears it when the reply was checked: any exception leaves it.
                 self.mid_exchange, self.reply_is_due = True, False
-                if isinstance(request, bytes):
-                    self.sock.sendall(request)
+                if isinstance(request, list):
+                    self._send_large(request)
                 else:
                     self._send(request)
                 self.reply_is_due = True
@@ -326,7 +331,11 @@ class Connection(socketutil.SocketConnection):
                 reply = reader.next_message()  # it may have arrived together with a late one
             # Most replies arrive in one receive. Only the others need a deadline, which costs a system call per receive.
             if reply is None and reader.expects_large and self._can_scatter and self.deadline is None:
-                reply = reader.large_message(self._incoming.recv(HEADER_SIZE), self.sock)
+                data, large = reader.receive_large(self._incoming, self.sock)
+                if large is None:
+                    reader.feed(data)
+                else:
+                    reply = ReceivingMessage(data, large)
             elif reply is None and not reader.receive_from(self._incoming):
                 raise EOFError
             reply = reply or reader.next_message() or self._receive_rest()
@@ -364,14 +373,14 @@ class Connection(socketutil.SocketConnection):
         if len(buffers) == 1:
             self.sock.sendall(buffers[0])
         else:
-            self._send_large(buffers, request.size)
+            self._send_large(buffers)
 
-    def _send_large(self, buffers: List[Buffer], size: int) -> None:
+    def _send_large(self, buffers: List[Buffer]) -> None:
         sent = 0
         # one system call without joining the buffers; it may send only a part, the loop sends the rest
         if self._can_scatter:
             sent = self.sock.sendmsg(buffers[:MAX_SCATTERED_BUFFERS])
-            if sent == size:
+            if sent == sum(map(len, buffers)):
                 return  # of 100 KB nearly always all; saves 130 byte codes
         # In steps: the timeout of a socket applies to the whole of sendall(), also while a slow network makes progress.
         for buffer in buffers:
@@ -423,26 +432,3 @@ def _seconds_left(deadline: float) -> float:
     if left <= 0:
         raise socket.timeout("timed out")
     return left
-
-
-def open_connection(uri: URI, timeout: Optional[float], max_size: int = 0) -> Connection:
-    """Connect to the location of a PYRO URI, with TLS if the setting SSL is on, and return the connection before the
-    handshake.
-
-    Args:
-        timeout: limit in seconds of connecting and of every later operation; None is no limit.
-        max_size: size of the largest message to accept, in bytes; 0 is no limit.
-
-    Raises:
-        TimeoutError: the server did not answer in time.
-        CommunicationError: the server cannot be reached, or the TLS handshake failed.
-    """
-    address = uri.sockname or (uri.host, uri.port)
-    # Before connecting: a wrong certificate file is an error of the program and not one of the connection.
-    tls_context = tls.client_context() if config.SSL else None
-    try:
-        sock = socketutil.create_socket(connect=address, timeout=timeout, ipv6=None, sslContext=tls_context)
-    except OSError as x:
-        # skip the error of create_socket in the chain: all it adds is the address, which is in this text already
-        raise connection_failure(uri, x) from (x.__cause__ or x)
-    return Connection(sock, str(uri), max_size)

@@ -18,7 +18,8 @@ from ..constants import DAEMON_NAME
 from ..serializers import SerializerBase
 from ..socketutil import effective_timeout
 from .call_options import RANDOM, deadline_for, earlier, own_deadline, seconds_until
-from .connection import Connection, first_values, open_connection
+from .connecting import first_values, open_connection
+from .connection import Connection
 from .pool import OPEN_FIRST, OPEN_SIDE, ConnectionPool, idle_connections
 
 if TYPE_CHECKING:

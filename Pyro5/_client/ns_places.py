@@ -14,7 +14,8 @@ from .._values import plain
 from .._values.uri import URI
 from ..constants import NAMESERVER_NAME
 from .call_options import RANDOM, earlier
-from .connection import Connection, first_values, open_connection
+from .connecting import first_values, open_connection
+from .connection import Connection
 
 T = TypeVar("T")
 

@@ -10,14 +10,16 @@ from threading import get_ident
 from typing import Any, Mapping, Optional, Sequence
 
 from .. import NamedTuple, callcontext
-from .._messages import requests
+from .._messages import limits, requests
+from .._messages.limits import FREE_BYTES
 from .._messages.requests import NUMBERS
 from .._net.forks import forks
 from .._values import large_buffers
 from .._wire.chunks import MIN_SHARED_BYTES
 from ..callcontext import get_request
 from ..configure import global_version
-from ..protocol import HEADER_END, JOIN_UP_TO_BYTES, MSG_INVOKE, MSG_RESULT, PLAIN_HEADER, SendingMessage, header_begin
+from ..protocol import (HEADER_END, JOIN_UP_TO_BYTES, MSG_INVOKE, MSG_RESULT, PLAIN_HEADER, check_size, header_begin,
+                        message_buffers)
 from ..serializers import SerializerBase
 from .call_options import get_options
 from .connection import Connection
@@ -44,7 +46,7 @@ class _Form(NamedTuple):
     serializer: SerializerBase  # what is used for it, toward this server
     request_begin: bytes
     reply_begin: bytes
-    max_payload: int
+    max_payload: int  # in bytes, of requests that are sent in one piece
     shared: Any  # the memory that both peers share, None if they do not
 
 
@@ -116,24 +118,30 @@ def _exchange(link: Link, connection: Connection, form: _Form, method: str, args
     seq = pool.seq = (pool.seq + 1) & 0xFFFF
     # A new one, unless the program has set one: servers recognize nested calls by it, and can cancel this one.
     connection.call_id = correlation_id = callcontext.correlation_or_new()
-    message = None
     encode: Any = serializer.call_payload if may_be_long else serializer.dumpsCall  # the first may return several pieces
     try:
         payload = encode(link.object_id, method, args, kwargs)
-        # The second test is for thousands of arguments, and long texts in containers.
-        if may_be_long or len(payload) > form.max_payload:
-            message = SendingMessage(MSG_INVOKE, 0, seq, serializer.serializer_id, payload, correlation_id=correlation_id,
-                                     compress=False, max_size=link.wire.max_size)
+        size = len(payload)
+        if may_be_long or size > form.max_payload:
+            if type(payload) is list:
+                size = sum(map(len, payload))
+                payload = payload if size > JOIN_UP_TO_BYTES else b"".join(payload)
+            check_size(size, link.wire.max_size)
     except Exception as x:
         raise request_error(link.bound_uri, x, serializer, method, args, kwargs)  # noqa: B904  # it sets the cause
     try:
-        if message is not None:
-            return link.exchange(connection, message, serializer, method, 0, None)
-        request = _pack(form.request_begin, seq, len(payload) << 32, correlation_id, HEADER_END) + payload
-        reply: Any = connection.plain_round_trip(request, seq, form.reply_begin, correlation_id, method)
+        header = _pack(form.request_begin, seq, size << 32, correlation_id, HEADER_END)
+        reply: Any
+        if size > JOIN_UP_TO_BYTES:
+            reply = connection.large_round_trip(message_buffers(header, payload, size), seq, form.reply_begin, correlation_id,
+                                                method)
+        else:
+            reply = connection.plain_round_trip(header + payload, seq, form.reply_begin, correlation_id, method)
         if type(reply) is not bytes:
             return link.result_of(reply, connection, serializer)
         callcontext.set_received_response({})
+        if len(reply) > FREE_BYTES:
+            limits.check_data(reply, 0, serializer, limits.REPLY_FACTOR)
         return serializer.loads(reply)
     except BaseException as x:
         link.call_failed(connection, x, seq, None)

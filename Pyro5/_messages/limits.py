@@ -6,7 +6,7 @@ memory of the process if the number of containers was not limited.
 from __future__ import annotations
 
 from .. import config, serializers
-from ..protocol import ReceivingMessage
+from ..protocol import Buffer, ReceivingMessage
 from ..serializers import SerializerBase
 
 FREE_BYTES = 100000  # payloads up to this size are not checked: they are decoded in a fraction of a second
@@ -28,12 +28,17 @@ def check(message: ReceivingMessage, serializer: SerializerBase, factor: int = 1
     Raises:
         SerializeError: it has more containers than MAX_CONTAINERS, or than its compressed size allows.
     """
+    check_data(message.data, message.deflated_size, serializer, factor)
+
+
+def check_data(data: Buffer, deflated_size: int, serializer: SerializerBase, factor: int = 1) -> None:
+    """Do what `check` does, for a payload and its compressed size in bytes (0: it was not compressed)."""
     most = config.MAX_CONTAINERS
     if not most:
         return
-    if message.deflated_size:
-        most = min(most, factor * FREE_CONTAINERS + CONTAINERS_PER_BYTE * message.deflated_size)
-    serializer.check_containers(message.data, most)
+    if deflated_size:
+        most = min(most, factor * FREE_CONTAINERS + CONTAINERS_PER_BYTE * deflated_size)
+    serializer.check_containers(data, most)
 
 
 def check_reply(message: ReceivingMessage, serializer: SerializerBase) -> None:

@@ -7,13 +7,15 @@ from .. import NamedTuple, errors
 from ..protocol import SendingMessage
 from .connection import ServerConnection
 
+PlainAnswer = Callable[[ServerConnection, bytes, Optional[bytes]], bool]  # see PlainCalls.answer
+
 
 class DaemonCallbacks(NamedTuple):
     """The functions of a daemon that its socket server calls.
 
     Attributes:
         handle_request: answers the message at hand. Called by the thread that owns the connection.
-        answer_plainly: answers what has been received if it is a plain call, see PlainCalls.answer. Called as handle_request.
+        answer_plainly: answers what has been received if it is a plain call. Called as handle_request.
         build_refusal: returns the reply to data that cannot be parsed, None if there is none. Called by the loop.
         connection_ended: frees what belongs to a connection. Runs user code, so the thread server calls it in a worker ...
         ends_without_user_code: ... unless this returns True.
@@ -24,7 +26,7 @@ class DaemonCallbacks(NamedTuple):
     """
 
     handle_request: Callable[[ServerConnection], None]
-    answer_plainly: Callable[[ServerConnection, bytes], bool]
+    answer_plainly: PlainAnswer
     build_refusal: Callable[[ServerConnection, errors.ProtocolError], Optional[SendingMessage]]
     connection_ended: Callable[[ServerConnection], None]
     ends_without_user_code: Callable[[ServerConnection], bool]

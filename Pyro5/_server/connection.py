@@ -8,7 +8,7 @@ import contextlib
 import logging
 import socket
 import time
-from typing import Any, FrozenSet, Iterator, List, Optional, Sequence
+from typing import Any, FrozenSet, Iterator, List, Optional, Sequence, Tuple
 
 from .. import errors, protocol
 from .._calls import batch_pieces
@@ -18,7 +18,7 @@ from .._net import busy_poll, stream_sockets, tls_guard
 from .._wire import features
 from .._wire.reader import INFLATED_RATIO, RECEIVE_BYTES, MessageReader
 from ..configure import global_version
-from ..protocol import HEADER_SIZE, ReceivingMessage, SendingMessage
+from ..protocol import ReceivingMessage, SendingMessage
 from ..socketutil import is_timeout
 from .detached import DetachedCalls
 from .output import DONT_WAIT
@@ -46,8 +46,9 @@ class ServerConnection(DetachedCalls):
         features: the features that the client announced in the handshake, see _wire.features; None: it has another release.
         buffers: how large buffers may be sent, see _messages.out_of_band.
         waiting_since: when its next request was noticed (monotonic seconds); 0 if a thread was there to read it at once.
+        reader: parses what it receives. Only its owner, the loop or one worker, uses it.
         pending: the message that was received and is not handled yet, None if there is none.
-        is_plain: nothing has been received behind the last message, which is small and has no annotations; when it has been
+        is_plain: nothing has been received behind the last message, which has no annotations; when it has been
             answered, nothing is left to send or to do. The client has finished its handshake and waits for each reply; there
             is no TLS layer. False if not all of this is known.
         settings_version, form: of the settings that are applied to it; what its plain requests have in common, see PlainCalls.
@@ -76,7 +77,7 @@ class ServerConnection(DetachedCalls):
                  "worker", "counts_as_large", "oneway_calls", "oneway_full", "paused", "tls_handshake", "settings_version",
                  "form", "pending", "suspended_batch", "deferred", "item_request", "is_plain", "_is_new", "_new_until",
                  "_handshake_tokens", "_end_tokens", "_handshake_seconds", "_incoming", "_source", "_max_size",
-                 "_max_inflated", "_reader", "_parse_error")
+                 "_max_inflated", "reader", "_parse_error")
 
     def __init__(self, sock: socket.socket, server: Any, max_size: int, handshake_size: int = 0, *,
                  inflated_size: int = 0, handshake_done: bool = False, keep_open: bool = False, tls: bool = False) -> None:
@@ -106,11 +107,11 @@ class ServerConnection(DetachedCalls):
         # A socket of the program may be one of the ssl module, which has no limit for records without data.
         self._source: Any = tls_guard.guarded(sock) if keep_open else sock
         self._max_size, self._max_inflated = max_size, inflated_size
-        self._reader = MessageReader(max_size, max_inflated=inflated_size)
+        self.reader = MessageReader(max_size, max_inflated=inflated_size)
         if not handshake_done and handshake_size:
-            self._reader.max_size, self._reader.size_setting = handshake_size, "MAX_HANDSHAKE_SIZE"
-            self._reader.free_annotations = HANDSHAKE_ANNOTATIONS_FACTOR * handshake_size
-            self._reader.max_inflated, self._reader.inflated_ratio = HANDSHAKE_INFLATED, HANDSHAKE_INFLATED_RATIO
+            self.reader.max_size, self.reader.size_setting = handshake_size, "MAX_HANDSHAKE_SIZE"
+            self.reader.free_annotations = HANDSHAKE_ANNOTATIONS_FACTOR * handshake_size
+            self.reader.max_inflated, self.reader.inflated_ratio = HANDSHAKE_INFLATED, HANDSHAKE_INFLATED_RATIO
         self.settings_version = global_version.number
         self._parse_error: Optional[errors.ProtocolError] = None
         self.pending: Any = None
@@ -131,9 +132,9 @@ class ServerConnection(DetachedCalls):
         # From here on the limits of an accepted client apply: full messages, ordinary annotations.
         self.handshake_done = True
         self._new_until = time.monotonic() + NEW_SECONDS
-        self._reader.max_size, self._reader.size_setting = self._max_size, "MAX_MESSAGE_SIZE"
-        self._reader.free_annotations = 0
-        self._reader.max_inflated, self._reader.inflated_ratio = self._max_inflated, INFLATED_RATIO
+        self.reader.max_size, self.reader.size_setting = self._max_size, "MAX_MESSAGE_SIZE"
+        self.reader.free_annotations = 0
+        self.reader.max_inflated, self.reader.inflated_ratio = self._max_inflated, INFLATED_RATIO
 
     def expect_another_handshake(self) -> None:
         """Accept one more CONNECT message, because the first one was answered with a challenge."""
@@ -142,8 +143,8 @@ class ServerConnection(DetachedCalls):
     def use_buffers(self, options: Any) -> None:
         """Send large buffers beside the payload of messages from now on, and accept them, unless the options are None."""
         self.buffers = options
-        self._reader.has_chunks = options is not None
-        self._reader.shared = None if options is None else options.shared
+        self.reader.has_chunks = options is not None
+        self.reader.shared = None if options is None else options.shared
 
     def _read_settings(self) -> None:
         """Apply the limits of the current settings, from the next message on."""
@@ -153,7 +154,7 @@ class ServerConnection(DetachedCalls):
         self._max_size, self._max_inflated = limits.message_bytes, limits.inflated_bytes
         if self.handshake_done:
             # Before the handshake its own, smaller limits apply; finish_handshake() sets these.
-            self._reader.max_size, self._reader.max_inflated = self._max_size, self._max_inflated
+            self.reader.max_size, self.reader.max_inflated = self._max_size, self._max_inflated
         self._incoming = None  # SPINNING may have changed
         self.settings_version = version
 
@@ -286,7 +287,7 @@ class ServerConnection(DetachedCalls):
         does the rest.
         """
         if self.dropped or self.ended or self.keep_open:
-            self.buffers = self._reader.shared = None
+            self.buffers = self.reader.shared = None
             super().close()
             return
         # Not close(): the number of the socket could be reused by a new connection, while the selector still has it.
@@ -298,7 +299,7 @@ class ServerConnection(DetachedCalls):
     @property
     def mid_message(self) -> bool:
         """Whether part of a message was received, and the rest is missing."""
-        return self._reader.mid_message
+        return self.reader.mid_message
 
     @property
     def large_bytes(self) -> int:
@@ -306,14 +307,14 @@ class ServerConnection(DetachedCalls):
         # A message that has been taken apart is not in the reader any more, so its own size counts.
         pending = self.pending
         if pending is None:
-            return self._reader.announced_bytes
+            return self.reader.announced_bytes
         size: int = pending.memory_bytes
         return size if size > RECEIVE_BYTES else 0
 
     @property
     def expected_seconds(self) -> float:
         """An estimate of the time that the message being received needs: it is served after those that need less."""
-        return (self._reader.announced_bytes + self.pending_bytes) * SECONDS_PER_BYTE
+        return (self.reader.announced_bytes + self.pending_bytes) * SECONDS_PER_BYTE
 
     @property
     def pending_bytes(self) -> int:
@@ -323,22 +324,36 @@ class ServerConnection(DetachedCalls):
     @property
     def buffered_bytes(self) -> int:
         """The number of bytes stored of partly received and partly sent messages."""
-        return self._reader.buffered_bytes + sum(map(len, self.outgoing))
+        return self.reader.buffered_bytes + sum(map(len, self.outgoing))
 
     @property
     def refused_message(self) -> Optional[ReceivingMessage]:
         """The message whose header was valid, but which could not be accepted, see MessageReader.refused."""
-        return self._reader.refused
+        return self.reader.refused
 
     def refuse_message(self) -> None:
-        """Discard the received message; it becomes the refused_message."""
-        # It stays available, because the reply needs its sequence number and serializer.
-        self._reader.refused, self.pending = self.pending, None
+        """Discard the received message; it becomes the refused_message: the reply needs its sequence number and serializer."""
+        self.reader.refused, self.pending = self.pending, None
 
     def add_received(self, data: bytes) -> None:
         """Add what has been received by others than `receive`."""
         self.is_plain = False
-        self._reader.feed(data)
+        self.reader.feed(data)
+
+    def receive_plain(self, source: Any) -> Tuple[bytes, Optional[bytes]]:
+        """Receive from the socket, or from what polls it: data; or header and payload of a message behind a large one."""
+        # Without waiting for the payload: a worker does not wait for a client that sends the header alone.
+        if self.reader.expects_large and self._send_flags:
+            return self.reader.receive_large(source, self.sock, DONT_WAIT)
+        return source.recv(RECEIVE_BYTES), None
+
+    def add_plain(self, data: bytes, large: Optional[bytes]) -> None:
+        """Add what `receive_plain` has returned."""
+        if large is not None and global_version.number == self.settings_version:
+            self.pending = ReceivingMessage(data, large)
+            self.is_plain = self.handshake_done and not self.is_shared
+        else:  # if a setting has changed, its size is checked again
+            self.add_received(data + (large or b""))
 
     def receiver(self) -> Any:
         """Return what a worker receives with: it uses busy polling before it blocks."""
@@ -356,25 +371,21 @@ class ServerConnection(DetachedCalls):
             OSError: no data is available (see events_wanted and is_timeout), or the connection is lost.
         """
         self.is_plain = False
-        source, reader = self.receiver() if polls else self._source, self._reader
-        if not (reader.expects_large and self._send_flags) or self.pending is not None:
-            return reader.receive_from(source) > 0
-        # Without waiting for the body: a worker does not wait for a client that sends the header alone.
-        data: bytes = source.recv(HEADER_SIZE)
-        if global_version.number != self.settings_version:
-            self._read_settings()
-        self.pending = reader.large_message(data, self.sock, DONT_WAIT)
-        return len(data) > 0
+        source = self.receiver() if polls else self._source
+        if self.reader.mid_body or self.pending is not None:
+            return self.reader.receive_from(source) > 0
+        data, large = self.receive_plain(source)
+        self.add_plain(data, large)
+        return bool(data)
 
     @property
     def has_more(self) -> bool:
         """Whether more has been received than the message at hand, or may have been: at least a part of the next one."""
-        return self._reader.position > 0 or self.has_tls
+        return self.reader.position > 0 or self.has_tls
 
     def has_tls_bytes(self) -> bool:
         """Return whether data is buffered inside the TLS layer, where the selector does not see it."""
-        pending = getattr(self.sock, "pending", None)
-        return pending is not None and pending() > 0
+        return self.has_tls and self.sock.pending() > 0  # type: ignore[attr-defined]
 
     def fetch_message(self) -> bool:
         """Parse the next complete message for take_message(). Return False if there is none.
@@ -384,19 +395,18 @@ class ServerConnection(DetachedCalls):
         """
         if self.pending is not None:  # receive() has parsed it, or a worker has returned it unhandled
             return True
-        if self.is_plain or self._reader.expects_large:
+        if self.is_plain or self.reader.expects_large:
             return False  # nothing was received since the last message
         if global_version.number != self.settings_version:
             self._read_settings()
         if self._parse_error is None:
             try:
-                message = self.pending = self._reader.next_message()
+                message = self.pending = self.reader.next_message()
                 if message is None:
                     return False
-                if self._reader.position and not self.is_shared:
+                if self.reader.position and not self.is_shared:
                     self.is_shared = True  # the client does not wait for each reply: from now on replies are joined
-                self.is_plain = self.handshake_done and not (
-                    self.is_shared or self.has_tls or message.annotations_size or len(message.data) > RECEIVE_BYTES)
+                self.is_plain = self.handshake_done and not (self.is_shared or self.has_tls or message.annotations_size)
                 return True
             except errors.ProtocolError as x:
                 self._parse_error = type(x)(str(x))  # a copy without the traceback, whose frames refer to all received data

@@ -2,14 +2,15 @@
 from __future__ import annotations
 
 import unittest
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
-from Pyro5 import config, protocol, serializers
+from Pyro5 import config, errors, protocol, serializers
 from Pyro5._calls.plain_calls import PlainCalls
 from Pyro5.callcontext import current_context
 from Pyro5.configure import global_version
 from Pyro5.protocol import HEADER_SIZE, ReceivingMessage, SendingMessage
 
+from ..peers import settings
 from . import test_dispatch, test_dispatch_errors
 from .test_dispatch import CORRELATION, FakeConnection, FakeDaemon
 
@@ -74,9 +75,13 @@ class PlainCallsTestCase(test_dispatch.DispatchTestCase):
                                             compress=False, max_size=0).data
         return message
 
+    def received(self, data: bytes) -> Tuple[bytes, ...]:
+        """Return the data of a request as it is received."""
+        return (data,)
+
     def answer(self, message: ReceivingMessage, client: Any = None) -> Optional[ReceivingMessage]:
         client, data = client or self.client, self.data.get(message)
-        if data is None or not isinstance(client, PlainConnection) or not self.calls.answer(client, data):
+        if data is None or not isinstance(client, PlainConnection) or not self.calls.answer(client, *self.received(data)):
             return super().answer(message, client)
         self.plain += 1
         self.assertIsNone(current_context.client, "the context of the request is still there")
@@ -87,6 +92,19 @@ class PlainCallsTestCase(test_dispatch.DispatchTestCase):
 
 
 class Calls(PlainCallsTestCase, test_dispatch.Calls):
+    pass
+
+
+class LargeCalls(PlainCallsTestCase, test_dispatch.Calls):
+    """Calls whose payload is received apart from its header."""
+
+    def received(self, data: bytes) -> Tuple[bytes, ...]:
+        if ReceivingMessage(data).annotations_size:
+            return (data,)
+        return data[:HEADER_SIZE], data[HEADER_SIZE:]
+
+
+class LargeExceptions(LargeCalls, test_dispatch_errors.Exceptions):
     pass
 
 
@@ -151,6 +169,20 @@ class WhatIsPlain(PlainCallsTestCase):
         self.configure(max_size=1000)
         self.assertTrue(self.is_plain(self.request("x" * 800)))
         self.assertFalse(self.is_plain(self.request("x" * 1000)))
+
+    def test_requests_that_are_received_in_two_parts(self) -> None:
+        data = self.request("x" * 100000)
+        self.assertTrue(self.calls.answer(self.client, data[:HEADER_SIZE], data[HEADER_SIZE:]))
+        reply = self.client.sent.pop()
+        self.assertEqual([["x" * 100000], {}], self.parse(ReceivingMessage(reply, reply[HEADER_SIZE:])))
+        with settings(MAX_CONTAINERS=1000):
+            self.client.settings_version = global_version.number
+            self.configure()
+            data = self.request([[]] * 60000)
+            self.assertTrue(self.calls.answer(self.client, data[:HEADER_SIZE], data[HEADER_SIZE:]))
+            reply = self.client.sent.pop()
+            with self.assertRaisesRegex(errors.SerializeError, "1000 are allowed"):
+                self.parse(ReceivingMessage(reply, reply[HEADER_SIZE:]))
 
     def test_serializers_that_are_not_accepted(self) -> None:
         self.configure(accepted=["json"])
@@ -222,10 +254,14 @@ class Replies(PlainCallsTestCase):
         for method, args in (("echo", (1,)), ("large", (100000,)), ("values", (3,))):
             self.answer(self.message(method, args))
         self.assertEqual(3, self.plain)
-        self.assertGreater(self.client.bytes_received, 0)
+        received = self.client.bytes_received
+        self.assertGreater(received, 0)
+        data = self.data[self.message("echo", ("x" * 100000,))]
+        self.assertTrue(self.calls.answer(self.client, data[:HEADER_SIZE], data[HEADER_SIZE:]))
+        self.assertEqual(received + len(data), self.client.bytes_received)
         self.assertEqual([], self.dispatcher.running.list())
         rows = self.dispatcher.statistics.rows()["obj"]
-        self.assertEqual({"echo": 1, "large": 1, "values": 1}, {name: row["calls"] for name, row in rows.items()})
+        self.assertEqual({"echo": 2, "large": 1, "values": 1}, {name: row["calls"] for name, row in rows.items()})
 
 
 if __name__ == "__main__":

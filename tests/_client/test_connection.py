@@ -11,7 +11,8 @@ from unittest import mock
 
 from Pyro5 import errors, protocol, serializers
 from Pyro5._client import connection
-from Pyro5._client.connection import Connection, open_connection
+from Pyro5._client.connecting import open_connection
+from Pyro5._client.connection import Connection
 from Pyro5._messages import handshake, requests
 from Pyro5._net import tls
 from Pyro5._values.uri import URI
@@ -203,6 +204,87 @@ class PlainRoundTripTests(PairTestCase):
                 self.assertTrue(conn.mid_exchange)
                 # the same cause, however much of the reply has come
                 self.assertIs(EOFError if "closed" in pattern else type(None), type(caught.exception.__cause__))
+
+
+class LargeRoundTripTests(PairTestCase):
+    """The short way for requests in pieces, and for large replies that follow each other."""
+
+    CORRELATION = bytes(range(16))
+    TEXT = "x" * 70000
+
+    def reply(self, seq: int = 1, flags: int = 0, text: str = TEXT, **arguments: Any) -> bytes:
+        arguments.setdefault("correlation_id", self.CORRELATION)
+        return SendingMessage(protocol.MSG_RESULT, flags, seq, SERPENT.serializer_id, SERPENT.dumps(text), **arguments).data
+
+    def call(self, conn: Connection) -> Any:
+        return conn.large_round_trip([b"req", b"uest"], 1, header_begin(MSG_RESULT, SERPENT.serializer_id), self.CORRELATION,
+                                     "echo")
+
+    def after_a_large_one(self, max_size: int = 0) -> Tuple[Connection, socket.socket]:
+        conn, other = self.pair(max_size)
+        other.sendall(self.reply())
+        message = self.call(conn)
+        self.assertEqual(self.TEXT, SERPENT.loads(message.data))
+        self.assertEqual(b"request", other.recv(1000))
+        return conn, other
+
+    def test_ordinary_results(self) -> None:
+        conn, other = self.after_a_large_one()
+        for text in (self.TEXT, self.TEXT, self.TEXT + "y"):
+            other.sendall(self.reply(text=text))
+            self.assertEqual(SERPENT.dumps(text), self.call(conn))
+            self.assertEqual(b"request", other.recv(1000))
+            self.assertFalse(conn.mid_exchange)
+
+    def test_other_replies_are_returned_as_messages(self) -> None:
+        replies = {"exception": self.reply(flags=protocol.FLAGS_EXCEPTION), "other id": self.reply(correlation_id=bytes(16)),
+                   "annotations": self.reply(annotations={"DATA": b"value"}), "small": self.reply(text="x"),
+                   "compressed": self.reply(compress=True), "empty": self.reply()[:12] + bytes(8) + self.reply()[20:40]}
+        for name, data in replies.items():
+            with self.subTest(name):
+                conn, other = self.after_a_large_one()
+                other.sendall(data)
+                message = self.call(conn)
+                text = {"small": b"x", "empty": b""}.get(name, self.TEXT.encode())
+                self.assertEqual(text, bytes(message.data).rsplit(b"\n", 1)[-1].strip(b"'"))
+                self.assertFalse(conn.mid_exchange)
+
+    def test_a_reply_in_parts(self) -> None:
+        data = self.reply()
+        for size in (1, 39, 40, 41, len(data) - 1):
+            with self.subTest(size=size):
+                conn, other = self.after_a_large_one()
+                other.sendall(data[:size])
+                sender = threading.Thread(target=other.sendall, args=(data[size:],))
+                conn._incoming = mock.Mock(wraps=conn.sock)
+                conn._incoming.recv.side_effect = self.first_part(conn, sender)
+                found = self.call(conn)
+                self.assertEqual(self.TEXT, SERPENT.loads(found if isinstance(found, bytes) else found.data))
+                sender.join()
+
+    def first_part(self, conn: Any, sender: threading.Thread) -> Any:
+        """Return a function that receives, and then makes a thread send the rest."""
+        def receive(size: int) -> bytes:
+            conn._incoming.recv.side_effect = None
+            data: bytes = conn.sock.recv(size)
+            sender.start()
+            return data
+        return receive
+
+    def test_wrong_replies(self) -> None:
+        wrong = {"sequence number is 2, expected 1": (errors.ProtocolError, self.reply(seq=2)),
+                 "not the Pyro protocol": (errors.ProtocolError, b"HTTP/1.1 400 Bad Request\r\n" + bytes(100)),
+                 "too large": (errors.ProtocolError, self.reply(text="x" * 81000)),
+                 "closed by the other side": (errors.ConnectionClosedError, b""),
+                 "closed by the other .ide": (errors.ConnectionClosedError, self.reply()[:-1])}
+        for pattern, (error, data) in wrong.items():
+            with self.subTest(pattern):
+                conn, other = self.after_a_large_one(80000)
+                other.sendall(data)
+                other.shutdown(socket.SHUT_WR)
+                with self.assertRaisesRegex(error, "(?s)calling echo of %s: .*%s" % (TARGET, pattern)):
+                    self.call(conn)
+                self.assertTrue(conn.mid_exchange)
 
 
 class BrokenReplyTests(PairTestCase):

@@ -105,7 +105,7 @@ class Reading(ConnectionTestCase):
                     self.assertTrue(connection.is_plain)
                     pieces = [data[start:start + size] for start in range(0, len(data), size)]
                     found = [each for piece in pieces for each in self.received(connection, peer, piece)]
-                    self.assertEqual(kind in ("plain", "compressed"), connection.is_plain)
+                    self.assertEqual(kind in ("plain", "compressed", "large"), connection.is_plain)
                     self.assertFalse(connection.mid_message)
                     last = self.received(connection, peer, plain)
                     self.assertEqual(kind != "two", connection.is_plain)  # that client does not wait for each reply
