@@ -463,6 +463,41 @@ class Tables(unittest.TestCase):
                 self.assertEqual(each, large_buffers.all_with_references(calls, outgoing))
                 self.assertEqual(expected.buffers, outgoing.buffers)
                 self.assertEqual(len(outgoing.buffers), len(more) > 0 and more[0] is not deep)
+                self.assertEqual(large_buffers.calls_contain_no_bytes(calls), not more or more[0] is deep)
+        short = b"x" * chunks.MIN_CHUNK_BYTES
+        for args, kwargs in (((short,), {}), ((short, 1), {"a": [short, {"b": short}]}), ((object(), {1, 2}), {})):
+            self.assertTrue(large_buffers.calls_contain_no_bytes([("put", args, kwargs)] * 1000))
+        # not the calls of a BatchProxy
+        for other in ([1], ["add"], [("add",)], [("add", 1, {})], [("add", (), 1)], [{}]):
+            self.assertFalse(large_buffers.calls_contain_no_bytes(other), other)
+
+    def test_converters_are_called_once_for_each_argument_of_a_batch(self) -> None:
+        class Thing:
+            error: Optional[Exception] = None
+
+        def convert(thing: Thing) -> Any:
+            converted.append(thing)
+            if thing.error is not None:
+                raise thing.error
+            return {"a": 1}
+        api.register_class_to_dict(Thing, convert)
+        self.addCleanup(api.unregister_class_to_dict, Thing)
+        failing = Thing()
+        for name in ("serpent", "marshal", *(["msgpack"] if HAS_MSGPACK else [])):
+            serializer = serializers.get_serializer(name).for_dialect(3)
+            for other in (LARGE, bytearray(LARGE), memoryview(LARGE)[::3], [LARGE], b"few", "x" * 20000):
+                converted: List[Thing] = []
+                things = [Thing() for _ in range(3)]
+                calls = [("put", (things[0], other), {}), ("put", (), {"a": [things[1]]}), ("put", (things[2],), {})]
+                with self.subTest(name, other=type(other)):
+                    out_of_band.call_payload(BufferOptions(True), serializer, "obj", "<batch>", calls, None, {})
+                    self.assertEqual(things, converted)
+            for failing.error in (ValueError("no"), BufferError("no")):
+                converted = []
+                with self.subTest(name, error=failing.error), self.assertRaises(type(failing.error)):
+                    out_of_band.call_payload(
+                        BufferOptions(True), serializer, "obj", "<batch>", [("put", (failing,), {})], None, {})
+                self.assertEqual([failing], converted)
 
     def test_buffers_in_the_calls_of_a_batch(self) -> None:
         small: List[Any] = [("add", (1, 2.5), {}), ("put", ("a", [1, (None, {"b": "c"})]), {"d": {}})] * 10

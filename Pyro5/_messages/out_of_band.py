@@ -10,7 +10,7 @@ from .. import NamedTuple, config, errors, protocol
 from .._values import large_buffers
 from .._values.large_buffers import SMALL, Incoming, Outgoing, contain_none
 from .._wire import features
-from .._wire.chunks import MIN_CHUNK_BYTES, MIN_SHARED_BYTES, as_chunks
+from .._wire.chunks import MIN_SHARED_BYTES, as_chunks
 from ..protocol import Buffer, Payload, ReceivingMessage
 from ..serializers import SerializerBase
 
@@ -64,40 +64,21 @@ def call_payload(options: BufferOptions, serializer: SerializerBase, object_id: 
     Raises:
         Exception: the error of the serializer for arguments that it cannot serialize.
     """
-    # An attribute that is assigned has its value, and calls of a batch are usually like the last one.
-    if kwargs is None and type(args) is list and large_buffers.contain_no_bytes(args[-1:]):
-        sent = _short_batch(options, serializer, object_id, method, args, annotations)
-        if sent is not None:
-            return sent
-    elif (contain_none(args) and (not kwargs or contain_none(kwargs.values()))
-            or serializer.sends_bytes_uncopied and not kwargs and _stay_in_payload(args)):
+    is_batch = kwargs is None and type(args) is list
+    if not is_batch and (contain_none(args) and (not kwargs or contain_none(kwargs.values()))
+                         or serializer.sends_bytes_uncopied and not kwargs and _stay_in_payload(args)):
         return serializer.call_payload(object_id, method, args, kwargs), annotations
     outgoing = outgoing_for(options, serializer)
     if outgoing is None:
         return serializer.call_payload(object_id, method, args, kwargs), annotations
+    # Before anything is serialized: converters of the program are called once, and may have side effects. Arrays need no
+    # search, because serializers pass them to the table.
+    is_searched = not (is_batch and large_buffers.calls_contain_no_bytes(args))
     with outgoing:
-        replaced = large_buffers.all_with_references(args, outgoing)
+        replaced = large_buffers.all_with_references(args, outgoing) if is_searched else args
         named = kwargs and {key: large_buffers.with_references(value, outgoing) for key, value in kwargs.items()}
         payload = serializer.call_payload(object_id, method, replaced, named)
     # Chunks first: their numbers are then aligned in the memory of the receiver.
-    return payload, options.annotations_for(outgoing.buffers, annotations) if outgoing.buffers else annotations
-
-
-def _short_batch(options: BufferOptions, serializer: SerializerBase, object_id: str, method: str, calls: Sequence[Any],
-                 annotations: Dict[str, Buffer]) -> Optional[Tuple[Payload, Dict[str, Buffer]]]:
-    """Serialize the calls of a batch; None if it may have large bytes objects, which are sent beside the payload."""
-    outgoing = outgoing_for(options, serializer)
-    if outgoing is None:
-        return None
-    try:
-        with outgoing:
-            payload = serializer.call_payload(object_id, method, calls, None)
-    except (BufferError, ValueError):
-        return None  # perhaps a view that is not contiguous, which becomes bytes when they are searched
-    # What is in a short payload is short itself: saves 54 of 101 byte codes per call of the client, in which each argument
-    # was looked at. Arrays need no search, because serializers pass them to the table.
-    if outgoing.with_bytes and len(payload) > MIN_CHUNK_BYTES and not large_buffers.contain_no_bytes(calls):
-        return None
     return payload, options.annotations_for(outgoing.buffers, annotations) if outgoing.buffers else annotations
 
 
