@@ -140,8 +140,9 @@ class PlainCalls:
             call = object_id, method, args, kwargs  # from here on, errors are those of this call
             running.method = method
             running.object_id = object_id  # before the look at `holders`, see ExclusiveUse.acquire
-            published = dispatcher.objects.by_id[object_id]
-            if (running.reason or dispatcher.exclusive.holders or dispatcher.gate is not None or published.members.roles
+            # The object last, as answer_call() does: a call that was cancelled ends in the same way if it does not exist.
+            if (running.reason or dispatcher.exclusive.holders or dispatcher.gate is not None
+                    or (published := dispatcher.objects.by_id[object_id]).members.roles
                     or not dispatcher.runs_at_once or method not in published.direct):
                 return dispatcher.answer_call(connection, _message(data, large), Call(*call), serializer, running)
             instance = published.fixed_instance

@@ -221,6 +221,18 @@ class Iterating(serializers.MarshalSerializer):
 
 
 class Replies(PlainCallsTestCase):
+    def test_calls_of_unknown_objects_that_were_cancelled_before(self) -> None:
+        """With an annotation, it is not a plain call."""
+        cases: List[Tuple[Dict[str, bytes], int]] = [({}, 1), ({"ABCD": b"1"}, 0)]
+        for own, plain in cases:
+            self.dispatcher.running.cancel(CORRELATION.bytes)
+            self.plain = 0
+            with self.assertRaises(errors.CancelledError):
+                self.call("echo", 1, object_id="unknown", correlation_id=CORRELATION, **own)
+            self.assertEqual(plain, self.plain)
+            with self.assertRaisesRegex(errors.DaemonError, "unknown object"):
+                self.call("echo", 1, object_id="unknown", **own)
+
     def test_a_serializer_whose_calls_are_iterators(self) -> None:
         serializer = Iterating()
         self.dispatcher.serializers[serializer.serializer_id, None] = serializer
