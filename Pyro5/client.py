@@ -137,7 +137,7 @@ class Proxy(ProxyConnecting, ProxyOperators, metaclass=ProxyClass):
             invoke = functools.partial(results.send_and_rebuild, link, invoke)
         if link.retry is None:
             return _RemoteMethod(invoke, name, link.max_retries, link)
-        return _RemoteMethod(functools.partial(_invoke_repeatedly, link, invoke), name, 0, link)
+        return _RemoteMethod(functools.partial(repeated, link, invoke), name, 0, link)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "_pyro" or hasattr(type(self), name):
@@ -286,10 +286,6 @@ def _invoke(link: Link, name: str, args: Sequence[Any], kwargs: Mapping[str, Any
 
 def _stream_of(link: Link, opened: replies.StreamOpened) -> streams.ItemStream:
     return streams.ItemStream(str(opened.stream_id), _proxy_sharing(link))
-
-
-def _invoke_repeatedly(link: Link, send: Callable[..., Any], name: str, *arguments: Any) -> Any:
-    return repeated(link, send, name, *arguments)
 
 
 # The original functions: a program may replace them on the class, and _invoke() then has to call the replacements.

@@ -166,14 +166,6 @@ def _set_metadata(nameserver: Any, options: argparse.Namespace) -> None:
     _say(options, "Metadata updated" if tags else "Metadata cleared", name=name, metadata=sorted(set(tags)))
 
 
-def _search_all(nameserver: Any, options: argparse.Namespace) -> None:
-    _print_tagged(nameserver, options, meta_all=options.args)
-
-
-def _search_any(nameserver: Any, options: argparse.Namespace) -> None:
-    _print_tagged(nameserver, options, meta_any=options.args)
-
-
 def _print_tagged(nameserver: Any, options: argparse.Namespace, **tags: Sequence[str]) -> None:
     with progress.answer_shown(nameserver):
         # Without arguments for metadata: its results always have them.
@@ -260,8 +252,10 @@ COMMANDS = {
     "remove": Command(_remove, 1, 1, "name", "requires one argument: name"),
     "removematching": Command(_remove_matching, 1, 1, "pattern", "requires one argument: pattern"),
     "listmatching": Command(_list_matching, 1, 1, "pattern", "requires one argument: pattern", lists=True),
-    "yplookup_all": Command(_search_all, 1, None, "tag...", "requires at least one metadata tag argument", lists=True),
-    "yplookup_any": Command(_search_any, 1, None, "tag...", "requires at least one metadata tag argument", lists=True),
+    "yplookup_all": Command(lambda nameserver, options: _print_tagged(nameserver, options, meta_all=options.args), 1, None,
+                            "tag...", "requires at least one metadata tag argument", lists=True),
+    "yplookup_any": Command(lambda nameserver, options: _print_tagged(nameserver, options, meta_any=options.args), 1, None,
+                            "tag...", "requires at least one metadata tag argument", lists=True),
     "setmeta": Command(_set_metadata, 1, None, "name [tag...]", "requires arguments: name and zero or more meta tags"),
     "ping": Command(_ping, 0, 0, "", "takes no arguments"),
     "health": Command(_health, 0, 1, "[prefix]", "takes one argument at most: prefix"),

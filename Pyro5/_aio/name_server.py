@@ -36,12 +36,6 @@ class _NameServerLink(Link):
     located: Tuple[Any, ...] = ()
     is_one_of_several = False
 
-    def locate_with(self, arguments: Tuple[Any, ...]) -> None:
-        """Note the arguments of `locate_ns`."""
-        self.located = arguments
-        # Once and not for each call: the list is a text that has to be parsed.
-        self.is_one_of_several = bool(arguments) and is_list(str(arguments[0]))
-
     def alternatives(self) -> List[URI]:
         """Return the other name servers of the list; empty if there is none."""
         return alternatives(str(self.located[0]), self.located[1], self.uri) if self.is_one_of_several else []
@@ -91,7 +85,9 @@ class NameServerProxy(Proxy):
 
     @_pyroLocated.setter
     def _pyroLocated(self, arguments: Tuple[Any, ...]) -> None:
-        self._pyro.locate_with(arguments)
+        self._pyro.located = arguments
+        # Once and not for each call: the list is a text that has to be parsed.
+        self._pyro.is_one_of_several = bool(arguments) and is_list(str(arguments[0]))
 
     @contextlib.asynccontextmanager
     async def registered(self, name: str, uri: Union[str, URI], ttl: float = DEFAULT_TTL, *, safe: Optional[bool] = None,

@@ -93,7 +93,7 @@ class Daemon(Registrations):
         self._oneway_calls = OnewayCalls(*oneway_limits())
         # Threads for blocking methods only. The pool is shared with the hooks of the program, which may block as
         # well.
-        pool = _new_pool(self._has_more_clients_than)
+        pool = _new_pool(lambda threads: len(self.transportServer.all_connections()) > threads)
         self._calls = CallsInLoop(self._oneway_calls, pool, self._request_ended)
         self._dispatcher: LoopDispatcher = LoopDispatcher(self, self._objects, self._streams, dispatch_options(), None,
                                                           RepeatFilter(time.monotonic), cast(Any, self._calls))
@@ -283,9 +283,6 @@ class Daemon(Registrations):
 
     def _request_ended(self) -> None:
         """Called in a thread of the pool when it has answered a request."""
-
-    def _has_more_clients_than(self, threads: int) -> bool:
-        return len(self.transportServer.all_connections()) > threads
 
     def _warn_unreachable(self, reason: str) -> None:
         log.warning("listening on %s: %s", self.locationStr, reason)

@@ -153,11 +153,6 @@ def add_user(document: Dict[str, Any], name: str, password: str, roles: Iterable
     document["users"][name] = {"roles": sorted(set(roles)), _MECHANISM: {**text, "iterations": verifier.iterations}}
 
 
-def remove_user(document: Dict[str, Any], name: str) -> None:
-    """Remove a user. Raises KeyError if there is none with this name."""
-    del document["users"][name]
-
-
 def save(path: str, document: Dict[str, Any]) -> None:
     """Write a document to a users file, in one step."""
     # Sorted, so that versions of the file can be compared.

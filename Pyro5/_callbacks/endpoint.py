@@ -61,11 +61,6 @@ class _UnconnectedServer(SocketServer_Threadpool):
 
     on_used: Callable[[], None] = staticmethod(lambda: None)
 
-    def begin_at(self, location: str) -> None:
-        """Prepare to serve, under this location."""
-        self.locationStr = location
-        self.watch_wakeup()
-
     def begin_waiting(self, connection: ServerConnection) -> None:
         self._watch(connection, READ)  # without a time limit: any time may pass until a proxy uses it
         if connection.mid_message or connection.has_tls_bytes():
@@ -86,7 +81,8 @@ class CallbackDaemon(Daemon):
 
     def _listen(self, callbacks: DaemonCallbacks, host: Any, port: int, unixsocket: Optional[str]) -> SocketServer:
         server = _UnconnectedServer(callbacks)
-        server.begin_at("%s:%d" % (host, port))
+        server.locationStr = "%s:%d" % (host, port)
+        server.watch_wakeup()
         return server
 
 

@@ -186,7 +186,8 @@ class AsyncLoop:
         except asyncio.CancelledError as x:
             error = _error_of_cancellation(call, x)
         except asyncio.TimeoutError as x:
-            error = x if isinstance(x, TimeoutError) else _builtin_timeout(x)
+            # The exception that asyncio.TimeoutError is from Python 3.11 on; clients know only this one.
+            error = x if isinstance(x, TimeoutError) else TimeoutError(*x.args).with_traceback(x.__traceback__)
         except BaseException as x:  # also SystemExit and KeyboardInterrupt: they end this call, not those of other clients
             error = x
         if os.getpid() != self._process:
@@ -275,11 +276,6 @@ def _error_of_cancellation(call: DeferredCall, error: BaseException) -> BaseExce
         stopped = x
     stopped.__suppress_context__ = True
     return stopped.with_traceback(error.__traceback__)
-
-
-def _builtin_timeout(error: BaseException) -> BaseException:
-    """Return the exception that asyncio.TimeoutError is from Python 3.11 on; clients know only this one."""
-    return TimeoutError(*error.args).with_traceback(error.__traceback__)
 
 
 async def _wait(tasks: Iterable[Any], timeout_seconds: float) -> None:

@@ -141,7 +141,8 @@ class Dispatcher(CallAccounts):
         if self.gate is not None or published.members.roles:
             permissions.check_call(self.gate, connection, published, call)
         if message.flags & FLAGS_ONEWAY:
-            self._run_oneway_call(connection, published, call, message)
+            prepare = self._intercepted if self.interceptors else self._prepare
+            self._run_prepared_oneway(connection, call, message, prepare(connection, published, call))
             return None
         if self.runs_at_once and method in published.direct:
             function = getattr(published.instance_for(connection), method)  # an ordinary method
@@ -197,11 +198,6 @@ class Dispatcher(CallAccounts):
         if name in members.concurrent and name not in members.nonblocking and call.object_id != constants.DAEMON_NAME:
             run = beside(connection, "%s.%s" % (call.object_id, call.method), run)
         return run()
-
-    def _run_oneway_call(self, connection: Any, published: PublishedObject, call: Call, message: ReceivingMessage) -> None:
-        """Run a oneway call. It may still be running in another thread when this returns."""
-        prepare = self._intercepted if self.interceptors else self._prepare
-        self._run_prepared_oneway(connection, call, message, prepare(connection, published, call))
 
     def _run_prepared_oneway(self, connection: Any, call: Call, message: ReceivingMessage, run: Callable[[], Any]) -> None:
         if type(run) is Deferred:

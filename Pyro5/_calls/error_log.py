@@ -112,7 +112,8 @@ class ErrorLog:
         if call is not None and is_end_of_stream(call, error):
             return
         what = "a request" if call is None else errors.one_line("%s.%s" % (call.object_id, _member_name(call)))
-        is_expected = _is_expected(call, error)
+        # A normal answer: the name server or the daemon does not know a name or an object.
+        is_expected = call is not None and call.object_id in _LOOKUP_OBJECTS and isinstance(error, errors.PyroError)
         kind = (what, type(error))
         if not is_expected and not self._filter.should_log(kind, "%s raised %s" % (what, type(error).__name__)):
             return
@@ -145,11 +146,6 @@ def _member_name(call: Call) -> str:
     """Return the name of the member that a call is about: the attribute instead of the method that reads or sets it."""
     is_attribute = call.method in (requests.GETATTR_METHOD, requests.SETATTR_METHOD)
     return str(call.args[0]) if is_attribute and call.args and type(call.args[0]) is str else call.method
-
-
-def _is_expected(call: Optional[Call], error: Exception) -> bool:
-    """Return whether an error is a normal answer: the name server or the daemon does not know a name or an object."""
-    return call is not None and call.object_id in _LOOKUP_OBJECTS and isinstance(error, errors.PyroError)
 
 
 FULL = "full"  # the limit of connections

@@ -82,7 +82,8 @@ def _command(parser: argparse.ArgumentParser, path: Tuple[str, ...], text: str) 
             commands.update({choice.dest: choice.help or "" for choice in action._choices_actions})
             children += [_command(child, (*path, name), commands[name]) for name, child in action.choices.items()]
         elif action.option_strings:
-            options.append(_option(action))
+            options.append(Option(tuple(sorted(action.option_strings, key=len)), _help_of(action), action.nargs != 0,
+                                  tuple(map(str, action.choices or ())), _is_path(action)))
         elif action.choices:
             commands.update({str(name): "" for name in action.choices})
         else:
@@ -90,11 +91,6 @@ def _command(parser: argparse.ArgumentParser, path: Tuple[str, ...], text: str) 
     # "pyro5-ns" is the name of a script; "pyro5 doctor" is no single word.
     script = parser.prog if len(path) == 1 and " " not in parser.prog else ""
     return Command(path, text, script, tuple(options), commands, tuple(children), takes_paths)
-
-
-def _option(action: argparse.Action) -> Option:
-    return Option(tuple(sorted(action.option_strings, key=len)), _help_of(action), action.nargs != 0,
-                  tuple(map(str, action.choices or ())), _is_path(action))
 
 
 def _help_of(action: argparse.Action) -> str:

@@ -54,11 +54,8 @@ def _check_endpoint(client: EtcdClient, index: int, where: str) -> Finding:
     # A server without the others has none, and answers this request all the same.
     if not int(status.get("leader", 0)):
         return Finding(WRONG, "%s (%s) has no leader" % (where, version), "start the other servers of the cluster")
-    return Finding(OK, "%s answers: %s%s" % (where, version, _role(status)))
-
-
-def _role(status: messages.Json) -> str:
-    return ", it is the leader" if status["leader"] == status.get("header", {}).get("member_id") else ""
+    is_leader = status["leader"] == status.get("header", {}).get("member_id")
+    return Finding(OK, "%s answers: %s%s" % (where, version, ", it is the leader" if is_leader else ""))
 
 
 def _check_registrations(client: EtcdClient, target: Target) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ import base64
 import json
 import math
 import sys
-from typing import Any, Callable, Dict, Iterable, Optional
+from typing import Any, Callable, Iterable, Optional
 
 from .. import errors
 from .._values.uri import PROTOCOLS, URI
@@ -91,15 +91,11 @@ def plain(value: Any) -> Any:
         # By repr(), because elements of different types cannot be compared. The output is then the same in each run.
         return sorted((plain(item) for item in value), key=repr)
     if isinstance(value, (bytes, bytearray, memoryview)):
-        return _plain_bytes(bytes(value))
+        # As the serpent serializer encodes them.
+        return {"data": base64.b64encode(bytes(value)).decode("ascii"), "encoding": "base64"}
     if isinstance(value, Proxy):
         return str(value._pyroUri)
     return str(value)
-
-
-def _plain_bytes(data: bytes) -> Dict[str, str]:
-    """Encode binary data in the same way as the serpent serializer."""
-    return {"data": base64.b64encode(data).decode("ascii"), "encoding": "base64"}
 
 
 def json_text(value: Any, indent: Optional[int] = None) -> str:

@@ -144,8 +144,11 @@ class _Search(Generic[T]):
             if found is not None:
                 return found
         if len(self.failures) == failures_before:
-            self.failures.append("broadcast to port %d of %s: no %sanswer%s" % (
-                port, ", ".join(config.BROADCAST_ADDRS), "valid " if ignored else "", _how_many(ignored)))
+            self.failures.append("broadcast to port %d of %s: no %sanswer" % (
+                port, ", ".join(config.BROADCAST_ADDRS), "valid " if ignored else ""))
+            if ignored:
+                self.failures[-1] += " (%d ignored, the last one from %s)" % (len(ignored),
+                                                                              socketutil.address_text(ignored[-1]))
         return None
 
     def _attempt(self, how: str, step: Callable[[], T]) -> Optional[T]:
@@ -155,13 +158,6 @@ class _Search(Generic[T]):
             log.debug("no name server: %s%s", how, x)
             self.failures.append("%s%s" % (how, x))  # the error names the address
             return None
-
-
-def _how_many(ignored: Senders) -> str:
-    """Return a text about the ignored answers to a broadcast, in parentheses; empty if there are none."""
-    if not ignored:
-        return ""
-    return " (%d ignored, the last one from %s)" % (len(ignored), socketutil.address_text(ignored[-1]))
 
 
 # ---------------------------------------------------------------- broadcast
@@ -338,7 +334,8 @@ def _ask_until_found(ask: Callable[[_NameServer], T], delay_time: float, host: s
         if not connected:
             # One connection for all attempts: a program that waits for a name would otherwise connect several times
             # per second.
-            connected.append(_locate_nameserver(host, port, reply_seconds))
+            connected.append(locate(lambda uri, limit: _NameServer(uri, limit, reply_seconds),
+                                    lambda uri: _NameServer(uri, ANSWER_SECONDS, reply_seconds), host, port))
         try:
             return ask(connected[0])
         except errors.ConnectionClosedError as x:
@@ -374,11 +371,6 @@ def _ask_others(ask: Callable[[_NameServer], T], asked: URI, host: str, port: Op
             log.debug("no name server: %s", x)
             note_nameserver(uri)
     raise error
-
-
-def _locate_nameserver(host: str, port: Optional[int], reply_seconds: Optional[float]) -> _NameServer:
-    return locate(lambda uri, limit: _NameServer(uri, limit, reply_seconds),
-                  lambda uri: _NameServer(uri, ANSWER_SECONDS, reply_seconds), host, port)
 
 
 def retry_until_found(ask: Callable[[], T], delay_seconds: float = 0.0,

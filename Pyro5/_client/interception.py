@@ -10,16 +10,13 @@ from ..protocol import FLAGS_ONEWAY
 from .call_options import CallOptions, current_options, deadline_for, options_for
 
 
-def object_of(link: Any) -> str:
-    """Return the id of the object of a link; before it was resolved, the name or the tags in its URI."""
-    return link.object_id or str(link.uri.object)
-
-
 def seen_by_interceptors(link: Any, name: str, args: Sequence[Any], kwargs: Optional[Mapping[str, Any]], flags: int,
                          deadline: Optional[float], annotations: Optional[Mapping[str, bytes]]) -> InterceptedCall:
     """Return what interceptors see of a call that is about to be made."""
     running = callcontext.running_call()
-    return InterceptedCall(object_of(link), name, tuple(args), dict(kwargs or {}), user=config.AUTH_USER or None,
+    # Before the object was resolved, the name or the tags in its URI.
+    object_id = link.object_id or str(link.uri.object)
+    return InterceptedCall(object_id, name, tuple(args), dict(kwargs or {}), user=config.AUTH_USER or None,
                            deadline=deadline, annotations={**callcontext.outgoing_annotations(), **(annotations or {})},
                            correlation_id=callcontext.current_context.correlation_id,
                            traceparent=getattr(running, "traceparent", ""),

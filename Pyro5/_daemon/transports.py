@@ -9,7 +9,8 @@ from .._calls.reply_encoding import DispatchOptions
 from .._messages.requests import WireOptions
 from .._net.addresses import IPAddress, server_host
 from .._observe import process_end
-from .._processes.shared_calls import keep_counts, share_calls
+from .._processes.reports import report_of_process
+from .._processes.shared_calls import share_calls
 from .._processes.shared_marks import DRAINING
 from .._processes.siblings import Siblings
 from .._processes.supervisor import Roles, Supervisor
@@ -56,7 +57,7 @@ def supervise(callbacks: DaemonCallbacks, daemon: Any, host: Host, port: int, un
         share_calls(daemon, siblings)
 
     def end_child() -> None:
-        keep_counts(daemon)
+        report_of_process(daemon)  # keeps what this process has counted for the time after its end
         process_end.run()
 
     def tick() -> None:

@@ -108,12 +108,14 @@ class DeadObjects:
             if self._is_closed:
                 prober.stop()
         waiting = dict.fromkeys([*first, *servers])
+        questions = [Question(next(iter(servers[location].values())),
+                              frozenset(str(uri.object) for uri in servers[location].values())) for location in waiting]
         # The prober has limits for each server; this one is for all of them together.
         timer = threading.Timer(ROUND_SECONDS, prober.stop)
         timer.daemon = True
         timer.start()
         try:
-            for question, answer in prober.ask([_question(servers[location]) for location in waiting]):
+            for question, answer in prober.ask(questions):
                 location = str(question.uri.location)
                 waiting.pop(location, None)
                 with self._lock:
@@ -137,10 +139,6 @@ def _by_location(registered: Mapping[str, Registration]) -> Dict[str, Dict[str, 
         if uri.protocol == "PYRO":
             servers.setdefault(str(uri.location), {})[name] = uri
     return servers
-
-
-def _question(uris: Mapping[str, URI]) -> Question:
-    return Question(next(iter(uris.values())), frozenset(str(uri.object) for uri in uris.values()))
 
 
 def _dead_of(uris: Mapping[str, URI], answer: Answer) -> Dict[str, Any]:

@@ -108,18 +108,20 @@ class ObjectRequest:
                                               % (proxy._pyroUri, member)))
         if method not in (("GET", "POST", "PUT") if is_attribute else ("GET", "POST")):
             raise Refused(responses.text(405, headers=(("Allow", "GET, POST, PUT" if is_attribute else "GET, POST"),)))
-        if method == "PUT" or not is_attribute:
-            self._require_operator()
+        if (method == "PUT" or not is_attribute) and not self._is_operator:
+            raise Failure(403, errors.SecurityError("this gateway only shows objects to clients without the operator's key"))
         if method == "PUT":
             return self._assign(name, member, proxy)
         args, kwargs = self._value_of_body()
         if is_attribute and (args or kwargs):
             raise Failure(400, AssertionError("reading attribute '%s' takes no parameters" % member))
+        options = self._environ.get("HTTP_X_PYRO_OPTIONS", "").split(",")
+        is_oneway = "oneway" in [option.strip() for option in options]
 
         def send(call: RunningCall) -> Any:
             if is_attribute:
                 return calls.read_attribute(proxy, member)
-            return calls.invoke(proxy, member, args, kwargs, _wants_oneway(self._environ), call.check)
+            return calls.invoke(proxy, member, args, kwargs, is_oneway, call.check)
 
         if wants_events(self._environ.get("HTTP_ACCEPT", "")):
             # A browser that lost its connection repeats the request by itself: the call must not be made twice.
@@ -195,10 +197,6 @@ class ObjectRequest:
                                else call_arguments(self._environ, self._query, self._lease))
         return self._from_body
 
-    def _require_operator(self) -> None:
-        if not self._is_operator:
-            raise Failure(403, errors.SecurityError("this gateway only shows objects to clients without the operator's key"))
-
 
 def _names(members: Iterable[Any]) -> List[str]:
     """Return names that a server has sent, sorted. Raises ProtocolError if they are not strings."""
@@ -247,8 +245,3 @@ def _watch_events(call: RunningCall, reply: ReceivingMessage,
             # Notes such as "ready" have no name.
             if name is None or type(name) is str and is_exposed(name):
                 yield event(item.payload, "", revision if type(revision) is int else None)
-
-
-def _wants_oneway(environ: Environ) -> bool:
-    options = environ.get("HTTP_X_PYRO_OPTIONS", "").split(",")
-    return "oneway" in [option.strip() for option in options]

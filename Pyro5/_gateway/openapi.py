@@ -58,7 +58,9 @@ def document(found: Mapping[str, Mapping[str, Any]], missing: Mapping[str, str],
         text += "\n\nNot described, because their servers did not answer: %s." % ", ".join(sorted(missing))
     result: Dict[str, Any] = {
         "openapi": "3.1.0", "info": {"title": "Pyro objects", "version": __version__, "description": text},
-        "servers": [{"url": base}], "tags": [_tag(name, about) for name, about in sorted(found.items())], "paths": paths,
+        "servers": [{"url": base}], "paths": paths,
+        "tags": [{"name": name, **({"description": about["doc"]} if about.get("doc") else {})}
+                 for name, about in sorted(found.items())],
         "components": {"schemas": {"Exception": _EXCEPTION}, "responses": {
             "Failure": _failure("An exception."), **{status: _failure(text) for status, text in _FAILURES.items()}}}}
     if has_key:
@@ -70,10 +72,6 @@ def document(found: Mapping[str, Mapping[str, Any]], missing: Mapping[str, str],
 def _path(name: str, member: str) -> str:
     # Braces would be parameters of the path.
     return "/%s/%s" % (quote(name, safe="/"), quote(member))
-
-
-def _tag(name: str, about: Mapping[str, Any]) -> Dict[str, Any]:
-    return {"name": name, **({"description": about["doc"]} if about.get("doc") else {})}
 
 
 def _operation(name: str, member: str, doc: Optional[str], summary: str) -> Dict[str, Any]:

@@ -21,11 +21,6 @@ MAX_REPORT_BYTES = 8 << 20
 _SINGLE_NAMES = frozenset(("<others>",))
 
 
-def healthy() -> Response:
-    """Return the response to ``/healthz``: the gateway runs, and answers."""
-    return responses.text(200, "ok\n")
-
-
 def ready(locate: Callable[[], Any]) -> Response:
     """Return the response to ``/readyz``: whether the name server can be reached.
 

@@ -7,7 +7,6 @@ Sec-Fetch-Site or Origin that the request comes from another site.
 """
 from __future__ import annotations
 
-import hmac
 import ipaddress
 import re
 import socket
@@ -62,14 +61,6 @@ class Options(NamedTuple):
         """Return whether clients may use the object with this name."""
         # No registration has a longer name, so the operator's regular expression is not run on one.
         return len(name) <= NAME_CHARS and self.exposed.match(name) is not None
-
-    def is_key(self, given: bytes) -> bool:
-        """Return whether this is the key, in constant time."""
-        return hmac.compare_digest(given, self.key)
-
-    def is_operator_key(self, given: bytes) -> bool:
-        """Return whether this is the operator's key, in constant time. False if there is none."""
-        return bool(self.operator_key) and hmac.compare_digest(given, self.operator_key)
 
     def refusal(self, environ: Mapping[str, Any]) -> str:
         """Return why a request is refused because of the page that made it; an empty text if it is accepted."""
@@ -202,12 +193,8 @@ def foreign_origin(environ: Mapping[str, Any]) -> Optional[str]:
     if origin is None:
         match = _ORIGIN.match(environ.get("HTTP_REFERER") or "")
         origin = match[0] if match is not None else None
-    if origin is None or _is_at(origin, environ.get("HTTP_HOST", "")):
+    if origin is None:
         return None
-    return origin
-
-
-def _is_at(origin: str, host: str) -> bool:
-    """Return whether an origin is the server that a request was sent to, regardless of TLS in between."""
+    # Compared without the scheme: there may be TLS in between.
     match = _ORIGIN.fullmatch(origin)
-    return match is not None and match[1].lower() == host.lower()
+    return None if match is not None and match[1].lower() == environ.get("HTTP_HOST", "").lower() else origin

@@ -5,7 +5,7 @@ Both sides of each format are in this module, so that a format is changed in one
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Dict, Iterator, List, Mapping, NoReturn, Optional
+from typing import Any, Iterator, List, Mapping, NoReturn, Optional
 
 from .. import NamedTuple, errors, protocol
 from .._values import classes, exceptions, plain, recreation, unsendable
@@ -46,14 +46,6 @@ class ExceptionWrapper:
         raise raisable(self.exception)
 
     raiseIt = raise_it  # the name in 5.x
-
-
-def _wrapper_to_dict(wrapper: ExceptionWrapper) -> Dict[str, Any]:
-    return {"__class__": EXCEPTION_WRAPPER_TAG, "exception": SerializerBase.class_to_dict(wrapper.exception)}
-
-
-def _tagged_wrapper(wrapper: ExceptionWrapper) -> Dict[str, Any]:
-    return {"__class__": EXCEPTION_WRAPPER_TAG, "exception": wrapper.exception}
 
 
 def _dict_to_wrapper(data: Mapping[str, Any], convert: classes.Convert) -> ExceptionWrapper:
@@ -274,5 +266,7 @@ def raisable(exception: BaseException) -> Exception:
     return exception
 
 
-classes.register_own_dict(ExceptionWrapper, EXCEPTION_WRAPPER_TAG, _wrapper_to_dict, _dict_to_wrapper)
-classes.register_own_tagged(ExceptionWrapper, _tagged_wrapper)
+classes.register_own_dict(ExceptionWrapper, EXCEPTION_WRAPPER_TAG, lambda wrapper: {
+    "__class__": EXCEPTION_WRAPPER_TAG, "exception": SerializerBase.class_to_dict(wrapper.exception)}, _dict_to_wrapper)
+classes.register_own_tagged(ExceptionWrapper, lambda wrapper: {
+    "__class__": EXCEPTION_WRAPPER_TAG, "exception": wrapper.exception})

@@ -72,7 +72,8 @@ def invoke_request(serializer: SerializerBase, seq: int, flags: int, object_id: 
     payload: Payload
     # Comparing exact types is the fastest way to find the special arguments; subclasses of SerializedBlob are not supported.
     if SerializedBlob in map(type, args) or kwargs and SerializedBlob in map(type, kwargs.values()):
-        _require_only_argument(args, kwargs)
+        if len(args) != 1 or kwargs:
+            raise errors.SerializeError("a SerializedBlob must be the only argument of a call")
         only = args[0]
         # In version 2, the format that all versions of Python write and read in the same way.
         info = marshal.dumps((only.info, object_id, method), 2)
@@ -112,11 +113,6 @@ def _is_plain(value: Any) -> bool:
     kind = type(value)
     return (kind in NUMBERS or kind in _MAYBE_LONG and len(value) <= MIN_CHUNK_BYTES
             or (kind is dict or kind in ARGUMENTS) and large_buffers.has_no_buffers(value))
-
-
-def _require_only_argument(args: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> None:
-    if len(args) != 1 or kwargs:
-        raise errors.SerializeError("a SerializedBlob must be the only argument of a call")
 
 
 def parse_invoke_request(message: ReceivingMessage, serializer: SerializerBase) -> Call:

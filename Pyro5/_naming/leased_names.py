@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import threading
 import time
@@ -15,7 +16,7 @@ from ..callcontext import current_context
 from ..socketutil import address_text
 from .capacity import Capacity, SearchTurns
 from .checks import MEMBERS, checked_lease_ids, checked_type, is_called_by_client
-from .leases import ExpiryTimer, LeaseTable, new_lease_id
+from .leases import ExpiryTimer, LeaseTable
 from .storage import Registration, Storage, tags_of
 from .storage.details import Details, Lease, Member, from_text, to_text
 from .watches import Watches
@@ -332,7 +333,8 @@ class LeasedNames:
             if request.is_member and member.uri == request.uri:
                 old = member.lease
         if old is None:
-            return Lease(new_lease_id(), request.ttl, request.client)
+            # An id that clients cannot guess: those that know it can renew and release the lease.
+            return Lease(os.urandom(12).hex(), request.ttl, request.client)
         # The same id, so that the process which registered it before can go on renewing it.
         self._leases.renew(request.name, old.lease_id)
         return Lease(old.lease_id, request.ttl, request.client)
@@ -438,10 +440,5 @@ class LeasedNames:
             found = self._storage.find_prefix(prefix)
             revisions, first = self._revisions.copy(), self._first_revision
             position = self._watches.end
-        return (_current_item(name, registration, revisions.get(name, first))
-                for name, registration in found.items()), position
-
-
-def _current_item(name: str, registration: Registration, revision: int) -> Dict[str, Any]:
-    return {"kind": "current", "name": name, "uri": registration[0], "metadata": sorted(tags_of(registration)),
-            "revision": revision}
+        return ({"kind": "current", "name": name, "uri": registration[0], "metadata": sorted(tags_of(registration)),
+                 "revision": revisions.get(name, first)} for name, registration in found.items()), position

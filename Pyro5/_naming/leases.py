@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import heapq
 import math
-import os
 import threading
 import time
 from typing import Callable, Dict, Iterable, List, Optional, Tuple
@@ -11,11 +10,6 @@ from typing import Callable, Dict, Iterable, List, Optional, Tuple
 from .storage.details import NO_DETAILS, Details, Lease
 
 DETAILS_BYTES = 500         # estimated memory of a lease or member, in addition to its uri
-
-
-def new_lease_id() -> str:
-    """Return an id that clients cannot guess: those that know it can renew and release the lease."""
-    return os.urandom(12).hex()
 
 
 class LeaseTable:

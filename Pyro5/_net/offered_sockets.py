@@ -31,14 +31,6 @@ MAX_PER_CLIENT = 8  # connections that no proxy uses
 waiting = threading.local()
 
 
-def _nothing() -> None:
-    return None
-
-
-def _nowhere(host: str) -> Tuple[Any, bool]:
-    return None, False
-
-
 def host_of(secret: str) -> str:
     """Return the host name in the URIs of the objects of a client.
 
@@ -57,7 +49,7 @@ class OfferedSockets:
     """
 
     def __init__(self) -> None:
-        self.take_elsewhere: Callable[[str], Tuple[Any, bool]] = _nowhere
+        self.take_elsewhere: Callable[[str], Tuple[Any, bool]] = lambda host: (None, False)
         self._changed = threading.Condition()  # guards the rest
         self._by_host: OrderedDict[str, Deque[Tuple[Any, Any]]] = OrderedDict()  # sockets with the server that they came from
         self._count = 0
@@ -103,7 +95,7 @@ class OfferedSockets:
             sock, is_elsewhere = self.take_elsewhere(host)
             if sock is not None or not (is_elsewhere or host in self._by_host):
                 break
-            serve_offers = getattr(waiting, "serve_offers", _nothing)()
+            serve_offers = getattr(waiting, "serve_offers", lambda: None)()
             if serve_offers is not None:
                 serve_offers()
             with self._changed:

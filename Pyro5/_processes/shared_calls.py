@@ -4,7 +4,7 @@ from __future__ import annotations
 import base64
 import logging
 import socket
-from typing import Any, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 from .._calls.stalls import Link, chain_here
 from .._net.offered_sockets import offered_sockets
@@ -22,11 +22,6 @@ def share_calls(daemon: Any, siblings: Siblings) -> None:
     shared = _SharedCalls(daemon, siblings)
     daemon._dispatcher.move = shared.move
     offered_sockets.take_elsewhere = shared.take_offered
-
-
-def keep_counts(daemon: Any) -> None:
-    """Keep what this process has counted for the time after its end. Called in each process when it has served."""
-    report_of_process(daemon)
 
 
 class _MovedConnection:
@@ -58,10 +53,12 @@ class _SharedCalls:
     def __init__(self, daemon: Any, siblings: Siblings) -> None:
         self._daemon = daemon
         self._siblings = siblings
-        for kind, handler in (("cancel", self._cancel), ("close stream", self._close_stream), ("has", self._has),
-                              ("serve", self._serve), ("take offered", self._take_for_other),
-                              ("statistics", self._statistics),
-                              ("chain", self._chain)):
+        handlers: Dict[str, Callable[[Any, List[int]], Any]] = {
+            "cancel": self._cancel, "close stream": lambda stream_id, descriptors: daemon._streams.close(stream_id),
+            "has": lambda object_id, descriptors: object_id in daemon._objects, "serve": self._serve,
+            "take offered": self._take_for_other, "statistics": lambda value, descriptors: report_of_process(daemon),
+            "chain": lambda correlation_id, descriptors: chain_here(bytes.fromhex(correlation_id))}
+        for kind, handler in handlers.items():
             siblings.handle(kind, handler)
         daemon._dispatcher.stalls.chain_elsewhere = self._chain_elsewhere
 
@@ -69,15 +66,6 @@ class _SharedCalls:
         number, seq = bytes.fromhex(value[0]), value[1]
         self._daemon._dispatcher.running.cancel(number, seq)
         self._daemon._streams.cancel(number, seq)
-
-    def _close_stream(self, stream_id: str, descriptors: List[int]) -> None:
-        self._daemon._streams.close(stream_id)
-
-    def _statistics(self, value: Any, descriptors: List[int]) -> Any:
-        return report_of_process(self._daemon)
-
-    def _chain(self, correlation_id: str, descriptors: List[int]) -> Any:
-        return chain_here(bytes.fromhex(correlation_id))
 
     def _chain_elsewhere(self, correlation_id: bytes) -> List[Link]:
         answers = self._siblings.ask("chain", correlation_id.hex())
@@ -102,9 +90,6 @@ class _SharedCalls:
                                 annotations, correlation_id=message.corr_bytes, compress=False)
         connection.deferred = _MovedConnection(connection, self._siblings, places[0], b"".join(copied.buffers))
         return True
-
-    def _has(self, object_id: str, descriptors: List[int]) -> bool:
-        return object_id in self._daemon._objects
 
     def _serve(self, message: str, descriptors: List[int]) -> None:
         """Serve a connection that another process has accepted, and whose first message it has received."""

@@ -147,7 +147,8 @@ class Supervisor(SocketServer):
             log.info("process %d of the daemon on %s was shut down: so are the others", child.pid, self.locationStr)
             self.shutdown()
             return
-        log.warning("process %d of the daemon on %s has ended (%s)", child.pid, self.locationStr, _how_ended(code))
+        log.warning("process %d of the daemon on %s has ended (%s)", child.pid, self.locationStr,
+                    "signal %d" % -code if code < 0 else "exit code %d" % code)
         self._missing.append(child.place)
         self._count_death()
         if not self._failure:
@@ -304,10 +305,6 @@ class Supervisor(SocketServer):
 def _one_process_only(what: str) -> errors.DaemonError:
     return errors.DaemonError("%s is not possible for a daemon with several processes: they are started and supervised by "
                               "requestLoop()" % what)
-
-
-def _how_ended(code: int) -> str:
-    return "signal %d" % -code if code < 0 else "exit code %d" % code
 
 
 def _fork() -> int:

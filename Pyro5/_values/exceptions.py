@@ -11,7 +11,7 @@ import importlib
 import logging
 import struct
 import threading
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Type
+from typing import Any, Dict, Mapping, Optional, Tuple, Type
 
 from .. import errors
 from . import plain
@@ -255,15 +255,12 @@ def foreign_exception(data: Mapping[str, Any]) -> errors.RemoteError:
     tag = str(data["__class__"])
     args = data.get("args", ())
     args = tuple(args) if type(args) in plain.SEQUENCES else (args,)
-    error = errors.RemoteError("%s: %s" % (tag, _text_of(args)) if args else tag)
+    error = errors.RemoteError(
+        "%s: %s" % (tag, plain.text_of(args[0] if len(args) == 1 else args, _LONGEST_TEXT)) if args else tag)
     restore_attributes(error, data)
     error.remote_class = tag
     error.remote_args = args
     return error
-
-
-def _text_of(args: Sequence[Any]) -> str:
-    return plain.text_of(args[0] if len(args) == 1 else tuple(args), _LONGEST_TEXT)
 
 
 def restore_attributes(error: BaseException, data: Mapping[str, Any]) -> None:

@@ -179,14 +179,6 @@ def _hashable(values: Collection[Any]) -> Collection[Any]:
     return values
 
 
-def _to_set(data: Dict[str, Any], convert: classes.Convert) -> Any:
-    return set(_hashable(_list(convert(data["value"]))))
-
-
-def _to_frozenset(data: Dict[str, Any], convert: classes.Convert) -> Any:
-    return frozenset(_hashable(_list(convert(data["value"]))))
-
-
 def _to_dict(data: Dict[str, Any], convert: classes.Convert) -> Any:
     items = [_list(each) for each in _list(convert(data["value"]))]
     # Before unpacking: an item of a peer may have any length.
@@ -203,4 +195,5 @@ def _list(value: Any) -> Any:
 
 
 HASHABLE_TAGS: Mapping[str, classes.FromTaggedDict] = {
-    _SETS[set]: _to_set, _SETS[frozenset]: _to_frozenset, DICT_TAG: _to_dict}
+    _SETS[set]: lambda data, convert: set(_hashable(_list(convert(data["value"])))),
+    _SETS[frozenset]: lambda data, convert: frozenset(_hashable(_list(convert(data["value"])))), DICT_TAG: _to_dict}

@@ -85,20 +85,18 @@ class Form:
         if self.kind == TEXT:
             if self.clazz is datetime.timedelta:
                 return datetime.timedelta.total_seconds  # the number of seconds: there is no standard text for it
-            return _iso_text if self.clazz in _ISO else str
+            return operator.methodcaller("isoformat") if self.clazz in _ISO else str
         if self.kind == FIELDS:
             return self._field_values
         # Enums are sent by their values, so that other languages and programs without the class understand them.
-        return {ENUM: _value_of_member, STATE: _state, NAMED_TUPLE: tuple, MODEL: _model_values}[self.kind]
+        functions: Dict[str, Callable[[Any], Any]] = {
+            ENUM: operator.attrgetter("value"), STATE: operator.methodcaller("__pyro_state__"), NAMED_TUPLE: tuple,
+            MODEL: _model_values}
+        return functions[self.kind]
 
     def _field_values(self, instance: Any) -> Dict[str, Any]:
         names: Any = self.fields if type(instance) is self.clazz else field_names(type(instance))
         return {name: getattr(instance, name) for name in names}
-
-
-def _iso_text(value: Any) -> str:
-    text: str = value.isoformat()
-    return text
 
 
 def _duration(value: datetime.timedelta, seconds: float) -> Any:
@@ -115,14 +113,6 @@ def _with_fold(value: Any, text: str) -> Any:
 
 _EXACTLY: Dict[type, Callable[[Any, Any], Any]] = {
     datetime.timedelta: _duration, datetime.datetime: _with_fold, datetime.time: _with_fold}
-
-
-def _value_of_member(member: Any) -> Any:
-    return member.value
-
-
-def _state(instance: Any) -> Any:
-    return instance.__pyro_state__()
 
 
 def _model_values(instance: Any) -> Any:

@@ -32,7 +32,8 @@ class Unsendable(errors.SerializeError):
     """
 
     def __reduce__(self) -> Any:
-        return rebuild, (_base_of(self), self.args), vars(self)
+        base = next(base for base, variant in _VARIANTS.items() if type(self) is variant)
+        return rebuild, (base, self.args), vars(self)
 
 
 def _variant(base: Type[Exception], tag: str) -> Type[Unsendable]:
@@ -53,10 +54,6 @@ _VARIANTS: Dict[Type[Exception], Type[Unsendable]] = {
     BufferError: _variant(BufferError, "builtins.BufferError"),
 }
 _BASES: Dict[type, Type[Exception]] = {**{base: base for base in _VARIANTS}, errors.PyroError: UnicodeError}
-
-
-def _base_of(error: BaseException) -> Type[Exception]:
-    return next(base for base, variant in _VARIANTS.items() if type(error) is variant)
 
 
 def rebuild(base: Type[Exception], args: Tuple[Any, ...]) -> Unsendable:

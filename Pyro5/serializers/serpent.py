@@ -34,10 +34,6 @@ def _number(value: Any) -> float:
     return float(value)
 
 
-def _to_float(data: Dict[str, Any], convert: classes.Convert) -> float:
-    return _number(data["value"])
-
-
 def _to_complex(data: Dict[str, Any], convert: classes.Convert) -> complex:
     # each part may be the tagged dict of a float: the library writes NaN as one
     return complex(_number(convert(data["real"])), _number(convert(data["imag"])))
@@ -64,7 +60,7 @@ def _to_bytes(data: Dict[str, Any], convert: classes.Convert) -> bytes:
 
 # Values without a literal, which the library writes as tagged dicts.
 _TAGS: Mapping[str, classes.FromTaggedDict] = {
-    "float": _to_float,
+    "float": lambda data, convert: _number(data["value"]),
     "complex": _to_complex,
     "collections.OrderedDict": _to_ordered_dict,
 }

@@ -5,7 +5,6 @@ The exit code is 0 on success, 1 on failure (with one line on standard error tha
 """
 from __future__ import annotations
 
-import argparse
 import sys
 from typing import Any, Dict, Iterator, Mapping, Optional, Sequence
 
@@ -98,10 +97,6 @@ def _indented(text: Optional[str], columns: int) -> Iterator[str]:
         yield (" " * columns + line).rstrip()
 
 
-def _run(options: argparse.Namespace) -> None:
-    object_options.show(options, inspect_object, report)
-
-
 def make_parser() -> ToolParser:
     """Build the parser of the command line."""
     parser = ToolParser(prog="pyro5 inspect", description="Show the methods and attributes of a remote object, "
@@ -116,7 +111,8 @@ def make_parser() -> ToolParser:
 
 def main(args: Optional[Sequence[str]] = None) -> int:
     """Run the command line tool; return its exit code."""
-    return object_options.exit_code_of(_run, make_parser().parse_args(args))
+    return object_options.exit_code_of(lambda options: object_options.show(options, inspect_object, report),
+                                       make_parser().parse_args(args))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ The exit code is 0 on success, 1 on failure (with one line on standard error tha
 """
 from __future__ import annotations
 
-import argparse
 import sys
 from typing import Any, Iterator, Mapping, Optional, Sequence
 
@@ -37,10 +36,6 @@ def report(found: Mapping[str, Any]) -> Iterator[str]:
                 yield "last error of %s.%s: %s: %s" % (object_id, method, last.get("type"), last.get("text"))
 
 
-def _run(options: argparse.Namespace) -> None:
-    object_options.show(options, read_stats, report)
-
-
 def make_parser() -> ToolParser:
     """Build the parser of the command line."""
     parser = ToolParser(prog="pyro5 stats", description="Show what a server has counted: calls, errors and durations of its "
@@ -53,7 +48,8 @@ def make_parser() -> ToolParser:
 
 def main(args: Optional[Sequence[str]] = None) -> int:
     """Run the command line tool; return its exit code."""
-    return object_options.exit_code_of(_run, make_parser().parse_args(args))
+    return object_options.exit_code_of(lambda options: object_options.show(options, read_stats, report),
+                                       make_parser().parse_args(args))
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ def _roles(options: argparse.Namespace) -> None:
 def _remove(options: argparse.Namespace) -> None:
     with _changing(options.file) as document:
         _existing(document, options.name)
-        users.remove_user(document, options.name)
+        del document["users"][options.name]
     console.say("Removed %s." % options.name)
 
 

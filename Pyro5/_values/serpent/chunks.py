@@ -48,7 +48,7 @@ def check_complexity(text: str) -> None:
         SerializeError: the text contains a chain, or is nested too deeply.
     """
     # Two counts that are an upper limit for both decide for most texts.
-    if _chain_characters(text) <= _MAX_CHAIN and openings(text) <= _MAX_DEPTH:
+    if sum(map(text.count, _CHAIN_CHARACTERS)) <= _MAX_CHAIN and openings(text) <= _MAX_DEPTH:
         return
     code = _WHITESPACE.sub("", STRING_OR_COMMENT.sub(_LITERAL, text))
     if depth(code) > _MAX_DEPTH or _SIGNS.search(code):
@@ -58,10 +58,6 @@ def check_complexity(text: str) -> None:
     # Numbers can contain the characters of operators (1e-5, 1+2j): remove them, but only if the first count is too high.
     if _links(code) > _MAX_CHAIN and _links(_COMPLEX.sub("0", _NUMBER.sub("0", code))) > _MAX_CHAIN:
         raise errors.SerializeError("the data is not a literal: it contains a long expression")
-
-
-def _chain_characters(text: str) -> int:
-    return sum(map(text.count, _CHAIN_CHARACTERS))
 
 
 def _links(code: str) -> int:

@@ -185,7 +185,7 @@ def _pieces(values: Sequence[Any], kinds: Set[type], bytes_repr: bool, depth_lef
         if len(kinds) == 1:
             return [_scalar_column(values, float in kinds)]
         # isfinite() fails for huge ints, so only floats are passed to it
-        if float in kinds and not all(map(isfinite, _floats(values))):
+        if float in kinds and not all(map(isfinite, [value for value in values if type(value) is float])):
             raise _NotPlain
         return [map(repr, values)]
     pieces = None
@@ -206,10 +206,6 @@ def _scalar_column(values: Sequence[Any], are_floats: bool) -> Union[str, Iterab
         return repr(values[0])
     texts = {value: repr(value) for value in distinct}
     return map(texts.__getitem__, values)
-
-
-def _floats(values: Sequence[Any]) -> List[float]:
-    return [value for value in values if type(value) is float]
 
 
 def _pieces_of_containers(values: Sequence[Any], kind: type, bytes_repr: bool, depth_left: int) -> Optional[_Pieces]:
