@@ -8,7 +8,7 @@ import unittest
 from typing import Any, Dict, List, Optional
 
 from Pyro5 import api, serializers
-from Pyro5._values import rebuilding, registered_types
+from Pyro5._values import mismatch, rebuilding, registered_types
 from tests.tagged_values import NAMES, Color, Point
 
 
@@ -38,7 +38,7 @@ class OtherPackages(unittest.TestCase):
 
     def refused(self, annotation: Any, value: Any) -> str:
         build: Any = rebuilding.builder_for(annotation)
-        with self.assertRaises(rebuilding.Mismatch) as caught:
+        with self.assertRaises(mismatch.Mismatch) as caught:
             build(value)
         return str(caught.exception.described("it"))
 

@@ -7,7 +7,7 @@ import unittest
 from typing import Any, Dict
 
 from Pyro5 import api, serializers
-from Pyro5._values import rebuilding, registered_types
+from Pyro5._values import mismatch, rebuilding, registered_types
 
 from ..tagged_values import NAMES
 
@@ -36,7 +36,7 @@ class Precision(unittest.TestCase):
     def refused(self, annotation: Any, value: Any) -> str:
         build = rebuilding.builder_for(annotation)
         assert build is not None
-        with self.assertRaises(rebuilding.Mismatch) as caught:
+        with self.assertRaises(mismatch.Mismatch) as caught:
             build(value)
         return str(caught.exception.described("it"))
 

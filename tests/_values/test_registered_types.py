@@ -17,7 +17,7 @@ from typing import Any, Dict, FrozenSet, Generic, List, NamedTuple, NewType, Opt
 from unittest import mock
 
 from Pyro5 import api, errors, serializers
-from Pyro5._values import classes, rebuilding, registered_types
+from Pyro5._values import classes, mismatch, rebuilding, registered_types
 from Pyro5._values.annotations import hints_of
 
 NAMES = [name for name in ("serpent", "json", "marshal", "msgpack")
@@ -181,7 +181,7 @@ class RegisteredTypes(unittest.TestCase):
         return build(value)
 
     def refused(self, annotation: Any, value: Any) -> str:
-        with self.assertRaises(rebuilding.Mismatch) as caught:
+        with self.assertRaises(mismatch.Mismatch) as caught:
             self.rebuild(annotation, value)
         return str(caught.exception.described("it"))
 
@@ -380,7 +380,7 @@ class Rebuilding(RegisteredTypes):
             with self.subTest(annotation), self.assertRaisesRegex((errors.SerializeError, TypeError), "same hash"):
                 try:
                     self.rebuild(annotation, value)
-                except rebuilding.Mismatch as x:
+                except mismatch.Mismatch as x:
                     raise x.described("it") from None
 
     def test_flags_that_do_not_exist(self) -> None:

@@ -17,7 +17,7 @@ import uuid
 from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple, TypedDict, Union
 
 from Pyro5 import api, serializers
-from Pyro5._values import rebuilding, registered_types
+from Pyro5._values import mismatch, rebuilding, registered_types
 
 from ..support import PROJECT
 from .test_serialization import BEGIN, COLUMNS, END, NOT_SENT, SAME, cells, usable
@@ -131,7 +131,7 @@ def row(sent: str, annotation: str) -> List[str]:
         if build is not None and usable(name) and arrived is not NOT_SENT:
             try:
                 found = SAME if is_same(build(arrived), value) else "different"
-            except rebuilding.Mismatch:
+            except mismatch.Mismatch:
                 found = "refused"
             rebuilt.append((found, name))
     different = ["not from %s" % name for found, name in rebuilt if found != SAME]
