@@ -44,7 +44,6 @@ _VERSION = bytes([byte & 0x0F | 0x40 for byte in range(256)])
 _VARIANT = bytes([byte & 0x3F | 0x80 for byte in range(256)])
 
 
-
 class Request:
     """What is known of the request being served, and what was assigned here. With the values of the class: nothing.
 

@@ -8,14 +8,13 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Optional, Sequence, Tuple
 
-from . import config, constants, errors
+from . import config, errors
 from ._cli import access_options, console
 from ._client.discovery import retry_until_found
-from ._naming.authorization import RightsOfClients, Writers, read_token
-from ._naming.autoclean import AutoCleaner, checked_period
+from ._naming.authorization import NameServing, read_token
+from ._naming.autoclean import checked_period
 from ._naming.broadcast import BroadcastServer
-from ._naming.capacity import SearchTurns
-from ._naming.regex_sandbox import ONE_AT_A_TIME, Limits, Matcher
+from ._naming.regex_sandbox import ONE_AT_A_TIME, Limits
 from ._naming.registry import NameServer
 from ._naming.storage import Storage
 from ._naming.storage.memory import MemoryStorage
@@ -47,7 +46,7 @@ def __getattr__(name: str) -> Any:
     raise AttributeError("module '%s' has no attribute '%s'" % (__name__, name))
 
 
-class NameServerDaemon(RightsOfClients, Daemon):
+class NameServerDaemon(NameServing, Daemon):
     """A daemon with a name server registered in it under its reserved name; it also runs the periodic cleaning
     (setting NS_AUTOCLEAN). `close` stops the cleaning, and closes the storage unless the program passed it in.
 
@@ -68,29 +67,8 @@ class NameServerDaemon(RightsOfClients, Daemon):
             ValueError: unknown storage type, NS_AUTOCLEAN is too short, or the write token is invalid.
             NamingError: the storage cannot be used.
         """
-        period_seconds = checked_period(config.NS_AUTOCLEAN or 0.0)  # an invalid setting is found before anything is opened
-        self._cleaner: Optional[AutoCleaner] = None  # close() may be called before it exists
-        self._writers = Writers(write_token)
-        # At least one, also in a server with a single thread: a search without a turn would never begin.
-        self._turns = SearchTurns(max(1, config.THREADPOOL_SIZE // 2))
-        self.nameserver = NameServer(storage, matcher=Matcher(_search_limits()), require_writer=self._require_writer,
-                                     require_names=self._require_names, turns=self._turns)
-        # The storage is opened before the socket, so that a name server that accepts connections can also answer them.
-        try:
-            super().__init__(host, config.NS_PORT if port is None else port, unixsocket, nathost, natport)
-        except BaseException:
-            self.nameserver.close()
-            raise
-        try:
-            # The last step: what answers under the reserved name is complete.
-            self.nameserver.register_self(self.register(self.nameserver, constants.NAMESERVER_NAME))
-        except BaseException:
-            self.close()
-            raise
-        if period_seconds:
-            # A thread, because checking an object that does not answer takes as long as its timeout.
-            self._cleaner = AutoCleaner(self.nameserver.unleased_uris, self.nameserver.remove_unchanged, period_seconds)
-            self._cleaner.start()
+        self._begin_naming(storage, write_token, _search_limits(), lambda: super(NameServerDaemon, self).__init__(
+            host, config.NS_PORT if port is None else port, unixsocket, nathost, natport), self.close)
 
     def handleRequest(self, conn: Any) -> None:
         """Process one request; when its reply has been encoded, the slot of a search is released."""

@@ -17,7 +17,7 @@ from ._calls.plain_calls import PlainCalls
 from ._calls.streams import StreamTable
 from ._client.lease_keeper import LeaseKeeper
 from ._daemon.daemon_object import DaemonObject
-from ._daemon.registrations import Registrations, default_get_instance
+from ._daemon.registrations import Registrations, default_get_instance, ignore_error
 from ._daemon.transports import (Host, check_processes, dispatch_options, listen, nat_address, oneway_limits, stream_limits,
                                  supervise)
 from ._net.addresses import address_text
@@ -45,11 +45,6 @@ log = logging.getLogger("Pyro5.server")
 
 WIRE_TAG = "Pyro5.server.Daemon"
 LoopCondition = Callable[[], bool]
-
-
-def _ignore_error(daemon: Daemon, client_sock: Any, method: Callable[..., Any], vargs: Any, kwargs: Mapping[str, Any],
-                  exception: Exception) -> None:
-    """Do nothing: the default of Daemon.methodcall_error_handler. Exceptions are logged in any case."""
 
 
 class Daemon(Registrations):
@@ -91,7 +86,7 @@ class Daemon(Registrations):
                  natport: Optional[int] = None, interface: Type[Any] = DaemonObject, connected_socket: Any = None, *,
                  users: str = "", processes: int = 1, metrics: str = "") -> None:
         check_processes(processes, connected_socket)  # first: nothing has to be closed yet
-        self.methodcall_error_handler: Callable[..., None] = _ignore_error
+        self.methodcall_error_handler: Callable[..., None] = ignore_error
         self.housekeeper_lock = threading.RLock()
         # In this order: each part gets those that it uses. The socket server is last, because clients can connect
         # from then on.
@@ -194,16 +189,6 @@ class Daemon(Registrations):
             self.transportServer.combine(daemon.transportServer)
         else:
             self.transportServer.combine_foreign(daemon)
-
-    @property
-    def locationStr(self) -> str:
-        """The address that this daemon listens on: ``host:port`` or ``./u:path``."""
-        return self.transportServer.locationStr
-
-    @property
-    def sock(self) -> Any:
-        """The listening socket."""
-        return self.transportServer.sock
 
     @property
     def sockets(self) -> List[Any]:
@@ -327,9 +312,6 @@ class Daemon(Registrations):
                     self.housekeeping()
         except Exception:  # user code: an error must not end the loop
             log.exception("housekeeping failed")
-
-    def _warn_unreachable(self, reason: str) -> None:
-        log.warning("listening on %s: %s", self.locationStr, reason)
 
     def _finish(self, timeout_seconds: float) -> None:
         self._leases.close()

@@ -41,7 +41,6 @@ def awaitable_proxies(value: Any) -> Any:
     return value
 
 
-
 class ItemStream(AsyncIterator[Any]):
     """Iterates over the items of a remote iterator or generator. One task at a time may use it.
 

@@ -6,7 +6,7 @@ import functools
 import inspect
 import logging
 import time
-from typing import Any, Callable, Dict, Generator, Mapping, Optional, Type, cast
+from typing import Any, Callable, Dict, Generator, Optional, Type, cast
 
 from .. import config
 from .._aio.name_server import keep_registered, registered_in_thread, sync_proxy
@@ -16,7 +16,7 @@ from .._calls.error_log import RepeatFilter
 from .._calls.streams import StreamTable
 from .._client.lease_keeper import Lease, LeaseKeeper
 from .._daemon.daemon_object import DaemonObject
-from .._daemon.registrations import Registrations, default_get_instance
+from .._daemon.registrations import Registrations, default_get_instance, ignore_error
 from .._daemon.transports import Host, dispatch_options, nat_address, oneway_limits, stream_limits
 from .._net.addresses import address_text, server_host
 from .._net.offered_sockets import offered_sockets
@@ -40,11 +40,6 @@ from .server import AsyncServer
 from .signals import EndOnSignals
 
 log = logging.getLogger("Pyro5.server")
-
-
-def _ignore_error(daemon: Any, client_sock: Any, method: Callable[..., Any], vargs: Any, kwargs: Mapping[str, Any],
-                  exception: Exception) -> None:
-    """Do nothing: the default of Daemon.methodcall_error_handler. Exceptions are logged in any case."""
 
 
 class Daemon(Registrations):
@@ -83,7 +78,7 @@ class Daemon(Registrations):
     def __init__(self, host: Host = None, port: int = 0, unixsocket: Optional[str] = None, nathost: Host = None,
                  natport: Optional[int] = None, interface: Type[Any] = DaemonObject, connected_socket: Any = None, *,
                  users: str = "", metrics: str = "") -> None:
-        self.methodcall_error_handler: Callable[..., None] = _ignore_error
+        self.methodcall_error_handler: Callable[..., None] = ignore_error
         # First, because wrong arguments raise an exception: nothing has been opened yet that would have to be closed.
         nat = None if connected_socket is not None else nat_address(nathost, natport, unixsocket)
         self._objects = ObjectTable(self, default_get_instance)
@@ -231,16 +226,6 @@ class Daemon(Registrations):
         """Do what shutdown() does, and wait for the end; inside a remote call of this daemon, do not wait."""
         await self.shutdown()
 
-    @property
-    def locationStr(self) -> str:
-        """The address that this daemon listens on: ``host:port`` or ``./u:path``."""
-        return self.transportServer.locationStr
-
-    @property
-    def sock(self) -> Any:
-        """The listening socket."""
-        return self.transportServer.sock
-
     def __getstate__(self) -> Dict[str, Any]:
         """Return how the daemon is sent in a message: without its state, like other daemons."""
         kind = type(self)
@@ -283,9 +268,6 @@ class Daemon(Registrations):
 
     def _request_ended(self) -> None:
         """Called in a thread of the pool when it has answered a request."""
-
-    def _warn_unreachable(self, reason: str) -> None:
-        log.warning("listening on %s: %s", self.locationStr, reason)
 
     def _read_settings(self) -> None:
         version = global_version.number  # first: the next comparison finds changes that are made from here on

@@ -5,13 +5,10 @@ import asyncio
 import logging
 from typing import Any, Optional, Tuple
 
-from .. import config, constants
-from .._naming.authorization import RightsOfClients, Writers
-from .._naming.autoclean import AutoCleaner, checked_period
+from .. import config
+from .._naming.authorization import NameServing
 from .._naming.broadcast import BroadcastServer
-from .._naming.capacity import SearchTurns
-from .._naming.regex_sandbox import ONE_AT_A_TIME, Limits, Matcher
-from .._naming.registry import NameServer
+from .._naming.regex_sandbox import ONE_AT_A_TIME, Limits
 from .._values.uri import URI
 from ..nameserver import why_no_broadcast
 from .daemon import Daemon
@@ -20,7 +17,7 @@ from .ending import WaitForEnd
 log = logging.getLogger("Pyro5.nameserver")
 
 
-class NameServerDaemon(RightsOfClients, Daemon):
+class NameServerDaemon(NameServing, Daemon):
     """A daemon with a name server registered in it under its reserved name; it also runs the periodic cleaning
     (setting NS_AUTOCLEAN). Its end stops the cleaning, and closes the storage unless the program passed it in.
 
@@ -32,29 +29,11 @@ class NameServerDaemon(RightsOfClients, Daemon):
                  nathost: Optional[str] = None, natport: Optional[int] = None, storage: Any = None, *,
                  write_token: Optional[str] = None) -> None:
         """Arguments and errors as for `Pyro5.nameserver.NameServerDaemon`."""
-        period_seconds = checked_period(config.NS_AUTOCLEAN or 0.0)  # an invalid setting is found before anything is opened
-        self._cleaner: Optional[AutoCleaner] = None
         self.responder: Optional[BroadcastResponder] = None
-        self._writers = Writers(write_token)  # reads the token from the setting if there is none
-        self._turns = SearchTurns(max(1, config.THREADPOOL_SIZE // 2))
         # Threads remain available for other requests than searches.
         limits = Limits(at_once=config.THREADPOOL_SIZE // 2) if config.THREADPOOL_SIZE > 1 else ONE_AT_A_TIME
-        self.nameserver = NameServer(storage, matcher=Matcher(limits), require_writer=self._require_writer,
-                                     require_names=self._require_names, turns=self._turns)
-        # The storage is opened before the socket, so that a name server that accepts connections can also answer them.
-        try:
-            super().__init__(host, config.NS_PORT if port is None else port, unixsocket, nathost, natport)
-        except BaseException:
-            self.nameserver.close()
-            raise
-        try:
-            self.nameserver.register_self(self.register(self.nameserver, constants.NAMESERVER_NAME))
-        except BaseException:
-            self.shutdown()  # the sockets and the storage
-            raise
-        if period_seconds:  # a thread of its own, with blocking connections to the objects
-            self._cleaner = AutoCleaner(self.nameserver.unleased_uris, self.nameserver.remove_unchanged, period_seconds)
-            self._cleaner.start()
+        self._begin_naming(storage, write_token, limits, lambda: super(NameServerDaemon, self).__init__(
+            host, config.NS_PORT if port is None else port, unixsocket, nathost, natport), self.shutdown)
 
     def shutdown(self) -> WaitForEnd:
         """End searches and watches, then the daemon, and close the storage; see `Daemon.shutdown`."""

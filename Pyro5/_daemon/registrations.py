@@ -4,6 +4,7 @@ from __future__ import annotations
 import copyreg
 import functools
 import inspect
+import logging
 from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Tuple
 
 from .. import client, errors
@@ -20,6 +21,14 @@ from .daemon_object import DaemonObject
 from .observed import Observed
 
 
+log = logging.getLogger("Pyro5.server")
+
+
+def ignore_error(daemon: Any, client_sock: Any, method: Callable[..., Any], vargs: Any, kwargs: Mapping[str, Any],
+                 exception: Exception) -> None:
+    """Do nothing: the default of Daemon.methodcall_error_handler. Exceptions are logged in any case."""
+
+
 class Registrations(Observed):
     """Base class of the daemons, which set the attributes."""
 
@@ -33,8 +42,17 @@ class Registrations(Observed):
 
     @property
     def locationStr(self) -> str:
-        """Where this daemon listens."""
-        raise NotImplementedError
+        """The address that this daemon listens on: ``host:port`` or ``./u:path``."""
+        location: str = self.transportServer.locationStr
+        return location
+
+    @property
+    def sock(self) -> Any:
+        """The listening socket."""
+        return self.transportServer.sock
+
+    def _warn_unreachable(self, reason: str) -> None:
+        log.warning("listening on %s: %s", self.locationStr, reason)
 
     def __repr__(self) -> str:
         what = "%s.%s at %#x" % (type(self).__module__, type(self).__name__, id(self))

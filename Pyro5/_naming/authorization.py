@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import threading
 import weakref
-from typing import Any, Iterable, Optional
+from typing import Any, Callable, Iterable, Optional
 
-from .. import callcontext, errors
+from .. import callcontext, config, constants, errors
 from .._objects.permissions import check_names
+from .._values.uri import URI
+from .autoclean import AutoCleaner, checked_period
+from .capacity import SearchTurns
+from .regex_sandbox import Limits, Matcher
+from .registry import NameServer
 
 LEAST_TOKEN_CHARS = 16  # rules out tokens that can be guessed, and common handshake values
 MOST_FILE_CHARS = 4096
@@ -49,7 +54,6 @@ def checked_token(token: str) -> str:
     if token.split() != [token]:
         raise ValueError("a write token must not contain spaces or line breaks")
     return token
-
 
 
 class Writers:
@@ -106,17 +110,48 @@ class Writers:
             "(pyro5-nsc has the option --write-token-file)")
 
 
-class RightsOfClients:
-    """Base class of the daemons of name servers: which clients may change registrations. It comes before the class of the
-    daemon, which sets the other attributes.
-
-    Attributes:
-        _writers: the clients with the write token; set before the daemon can be connected to.
+class NameServing:
+    """Base class of the daemons of name servers: the name server in the daemon, its periodic cleaning, and which clients may
+    change registrations. It comes before the class of the daemon, which sets the other attributes.
     """
 
     transportServer: Any
+    register: Callable[..., URI]
     _dispatcher: Any
-    _writers: Writers
+    _cleaner: Optional[AutoCleaner] = None  # close() may be called before it exists
+
+    def _begin_naming(self, storage: Any, write_token: Optional[str], limits: Limits, listen: Callable[[], None],
+                      close: Callable[[], Any]) -> None:
+        """Open the storage, listen, register the name server, and begin to clean. Arguments and errors as for
+        `Pyro5.nameserver.NameServerDaemon`.
+
+        Args:
+            limits: of searches with regular expressions.
+            listen: calls the constructor of the daemon.
+            close: called if a step after that fails.
+        """
+        period_seconds = checked_period(config.NS_AUTOCLEAN or 0.0)  # an invalid setting is found before anything is opened
+        self._writers = Writers(write_token)  # the clients with the write token; before the daemon can be connected to
+        # At least one, also in a server with a single thread: a search without a turn would never begin.
+        self._turns = SearchTurns(max(1, config.THREADPOOL_SIZE // 2))
+        self.nameserver = NameServer(storage, matcher=Matcher(limits), require_writer=self._require_writer,
+                                     require_names=self._require_names, turns=self._turns)
+        # The storage is opened before the socket, so that a name server that accepts connections can also answer them.
+        try:
+            listen()
+        except BaseException:
+            self.nameserver.close()
+            raise
+        try:
+            # The last step: what answers under the reserved name is complete.
+            self.nameserver.register_self(self.register(self.nameserver, constants.NAMESERVER_NAME))
+        except BaseException:
+            close()
+            raise
+        if period_seconds:
+            # A thread, because checking an object that does not answer takes as long as its timeout.
+            self._cleaner = AutoCleaner(self.nameserver.unleased_uris, self.nameserver.remove_unchanged, period_seconds)
+            self._cleaner.start()
 
     @property
     def is_write_protected(self) -> bool:

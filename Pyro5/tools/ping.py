@@ -21,6 +21,12 @@ from .._cli.server_stats import duration
 from ..constants import DAEMON_NAME
 
 
+def _round_trip(proxy: Any) -> float:
+    began = time.perf_counter()
+    proxy._pyroInvoke("ping", [], {}, objectId=DAEMON_NAME)
+    return time.perf_counter() - began
+
+
 def _health(proxy: Any) -> str:
     """Return the health of the object; for servers of other releases, whether it is registered."""
     object_id = proxy._pyroUri.object
@@ -37,9 +43,7 @@ def _measure(proxy: Any, options: argparse.Namespace, times: List[float]) -> Non
     for number in range(options.count):
         if number:
             threading.Event().wait(options.interval)
-        began = time.perf_counter()
-        proxy._pyroInvoke("ping", [], {}, objectId=DAEMON_NAME)
-        times.append(time.perf_counter() - began)
+        times.append(_round_trip(proxy))
         if not options.json:
             console.say("%s: %s" % (proxy._pyroUri, duration(times[-1])))
 

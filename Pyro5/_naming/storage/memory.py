@@ -50,7 +50,6 @@ class OrderedNames:
         return self._names[first:end]
 
 
-
 class MemoryStorage(Storage):
     """Stores the registrations in a dict, in the order of first registration, with an index for each kind of search: the cost
     of a search depends on the size of its result.

@@ -27,7 +27,6 @@ FIRST_PAUSE_SECONDS = 0.005     # between two attempts; SQLite cannot notify us
 MAX_PAUSE_SECONDS = 0.05
 
 
-
 class Locked(errors.NamingError):
     """Another process has locked the database; never raised to callers of the storage."""
 
