@@ -4,9 +4,9 @@ from __future__ import annotations
 import warnings
 from typing import Any, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Mapping, Optional, Sequence
 
-from .. import NamedTuple, callcontext, serializers
+from .. import NamedTuple, callcontext
 from .._client.interception import seen_by_interceptors
-from .._client.methods import NOT_GIVEN, checked_timeout
+from .._client.methods import NOT_GIVEN, given_options
 from .._client.results import rebuilt
 from .._client.retry import Retry
 from .._messages import replies, requests
@@ -230,11 +230,10 @@ class _Finished:
     def close(self) -> None:
         """Do nothing."""
 
-    def send(self, value: Any) -> Any:
+    def send(self, *value: Any) -> Any:
         raise RuntimeError("cannot reuse already awaited call")
 
-    def throw(self, *error: Any) -> Any:
-        raise RuntimeError("cannot reuse already awaited call")
+    throw = send
 
 
 _FINISHED = _Finished()
@@ -311,20 +310,8 @@ class RemoteMember:
             TypeError, ValueError: an option has an unsuitable value.
         """
         # A tuple of its own: members are kept and shared, so options never change an existing one.
-        changed = self._options
-        if timeout is not NOT_GIVEN:
-            changed = changed._replace(timeout=checked_timeout(timeout))
-        if retry is not NOT_GIVEN:
-            if not (retry is None or isinstance(retry, Retry)):
-                raise TypeError("retry must be a Retry or None, not %s" % type(retry).__name__)
-            changed = changed._replace(retry=retry)
-        if wait_for_ready is not NOT_GIVEN:
-            changed = changed._replace(wait_for_ready=bool(wait_for_ready))
-        if serializer is not NOT_GIVEN:
-            changed = changed._replace(serializer=None if serializer is None else serializers.get_serializer(serializer))
-        if annotations is not NOT_GIVEN:
-            changed = changed._replace(annotations=None if annotations is None else dict(annotations))
-        return RemoteMember(self._link, self._name, changed)
+        given = given_options(timeout, retry, wait_for_ready, serializer, annotations)
+        return RemoteMember(self._link, self._name, self._options._replace(**given))
 
     def __repr__(self) -> str:
         return "<remote member '%s' of %s>" % (self._name, self._link.uri)

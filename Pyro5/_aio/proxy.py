@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any, AsyncContextManager, Dict, Generator, Iterator, List, Optional, Type, Union
+from typing import Any, AsyncContextManager, Dict, Generator, Iterator, Optional, Type, Union
 
-from .._client.batch import BatchedCall, _BatchedRemoteMethod, results_of
+from .._client.batch import CollectedCalls, results_of
 from .._client.call_options import checked_pick
 from .._client.operators import may_be_remote
 from .._client.proxy_connecting import register_callback
@@ -242,29 +242,13 @@ _own: Any = classes.own_class(WIRE_TAG)
 classes.register_own_dict(Proxy, WIRE_TAG, _to_dict, _own.build, _own.deliver)
 
 
-class BatchProxy:
+class BatchProxy(CollectedCalls):
     """Collects calls of the methods of a proxy, and sends all of them in one request when the batch itself is called.
 
     Calling a method of the batch sends nothing and returns None. ``await batch()`` sends the collected calls and returns an
     iterator of the results in order. The server stops at the first call that raises an exception, and the iterator raises
     that exception in the place of its result. After it was called the batch is empty and can be used again.
     """
-
-    def __init__(self, proxy: Proxy) -> None:
-        self._proxy = proxy
-        self._calls: List[BatchedCall] = []
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") and not (name.startswith("__") and name.endswith("__")):
-            raise AttributeError("private name %r cannot be called remotely" % name)
-        method = self.__dict__[name] = _BatchedRemoteMethod(self._calls, name)
-        return method
-
-    def __len__(self) -> int:
-        return len(self._calls)
-
-    def __bool__(self) -> bool:
-        return True
 
     async def __call__(self, oneway: bool = False) -> Optional[Iterator[Any]]:
         """Send the collected calls.

@@ -32,18 +32,8 @@ class _BatchedRemoteMethod:
 _BatchedRemoteMethod.__module__ = "Pyro5.client"
 
 
-class BatchProxy:
-    """Collects calls of the methods of a proxy, and sends all of them in one request when the batch itself is called.
-
-    Calling a method of the batch sends nothing and returns None. Calling the batch sends the collected calls and returns an
-    iterator of the results in order. The server stops at the first call that raises an exception, and the iterator raises
-    that exception in the place of its result. After it was called the batch is empty and can be used again.
-
-    A batch is used by one thread at a time; different threads may do so one after the other.
-
-    Args:
-        proxy: the proxy that makes the calls. The thread that calls the batch becomes its owner.
-    """
+class CollectedCalls:
+    """Base class of batches: each call of a method of the proxy is added to the batch."""
 
     def __init__(self, proxy: Any) -> None:
         self._proxy = proxy
@@ -57,6 +47,26 @@ class BatchProxy:
         method = self.__dict__[name] = _BatchedRemoteMethod(self._calls, name)
         return method
 
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def __bool__(self) -> bool:
+        return True
+
+
+class BatchProxy(CollectedCalls):
+    """Collects calls of the methods of a proxy, and sends all of them in one request when the batch itself is called.
+
+    Calling a method of the batch sends nothing and returns None. Calling the batch sends the collected calls and returns an
+    iterator of the results in order. The server stops at the first call that raises an exception, and the iterator raises
+    that exception in the place of its result. After it was called the batch is empty and can be used again.
+
+    A batch is used by one thread at a time; different threads may do so one after the other.
+
+    Args:
+        proxy: the proxy that makes the calls. The thread that calls the batch becomes its owner.
+    """
+
     def __enter__(self) -> BatchProxy:
         return self
 
@@ -67,12 +77,6 @@ class BatchProxy:
         copied = type(self)(self._proxy)
         copied._calls.extend(self._calls)
         return copied
-
-    def __len__(self) -> int:
-        return len(self._calls)
-
-    def __bool__(self) -> bool:
-        return True
 
     def __call__(self, oneway: bool = False) -> Optional[Iterator[Any]]:
         """Send the collected calls.

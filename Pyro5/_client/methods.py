@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 from .. import LazyModule, errors, serializers
 from .._values import plain
@@ -191,18 +191,8 @@ class MethodView:
         view = MethodView(self._send, self._name, self._link)
         for name in self.__slots__:
             setattr(view, name, getattr(self, name))
-        if timeout is not NOT_GIVEN:
-            view._timeout = checked_timeout(timeout)
-        if retry is not NOT_GIVEN:
-            if not (retry is None or isinstance(retry, Retry)):
-                raise TypeError("retry must be a Retry or None, not %s" % type(retry).__name__)
-            view._retry = retry
-        if wait_for_ready is not NOT_GIVEN:
-            view._wait_for_ready = bool(wait_for_ready)
-        if serializer is not NOT_GIVEN:
-            view._serializer = None if serializer is None else serializers.get_serializer(serializer)
-        if annotations is not NOT_GIVEN:
-            view._annotations = None if annotations is None else dict(annotations)
+        for name, value in given_options(timeout, retry, wait_for_ready, serializer, annotations).items():
+            setattr(view, "_" + name, value)
         return view
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
@@ -269,8 +259,25 @@ class MethodView:
         return "<remote method %s with options, called by %r>" % (self._name, self._send)
 
 
-def checked_timeout(seconds: Any) -> Optional[float]:
-    """Return a timeout option as a float; raise TypeError or ValueError unless it is a number of seconds, or None."""
+def given_options(timeout: Any, retry: Any, wait_for_ready: Any, serializer: Any, annotations: Any) -> Dict[str, Any]:
+    """Return those options of a call that are given, by name. Raises TypeError or ValueError if one is unsuitable."""
+    found: Dict[str, Any] = {}
+    if timeout is not NOT_GIVEN:
+        found["timeout"] = _checked_timeout(timeout)
+    if retry is not NOT_GIVEN:
+        if not (retry is None or isinstance(retry, Retry)):
+            raise TypeError("retry must be a Retry or None, not %s" % type(retry).__name__)
+        found["retry"] = retry
+    if wait_for_ready is not NOT_GIVEN:
+        found["wait_for_ready"] = bool(wait_for_ready)
+    if serializer is not NOT_GIVEN:
+        found["serializer"] = None if serializer is None else serializers.get_serializer(serializer)
+    if annotations is not NOT_GIVEN:
+        found["annotations"] = None if annotations is None else dict(annotations)
+    return found
+
+
+def _checked_timeout(seconds: Any) -> Optional[float]:
     if seconds is None:
         return None
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):  # True is an int, but certainly no timeout

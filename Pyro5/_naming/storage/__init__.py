@@ -179,26 +179,13 @@ def listing(found: Dict[str, Registration], return_metadata: bool) -> Dict[str, 
     return {name: uri for name, (uri, _) in found.items()}
 
 
-class MappingStorage(Storage):
-    """Adapts a mutable mapping (name -> (uri, metadata)) to the contract.
+class StorageInMapping(Storage):
+    """Base class of storages whose registrations are in a mapping."""
 
-    If the mapping has search and removal methods under the names of releases 5.x, these are used; if a search
-    returns None (not optimized), the default search is used.
-    """
-
-    def __init__(self, mapping: MutableMapping[str, Registration]) -> None:
-        self._mapping = mapping
+    _mapping: MutableMapping[str, Registration]
 
     def __getitem__(self, name: str) -> Registration:
         return self._mapping[name]
-
-    def __setitem__(self, name: str, registration: Registration) -> None:
-        # a copy: the caller may change its set afterwards, and a plain dict would keep a reference to it
-        uri, metadata = registration
-        self._mapping[name] = uri, frozenset(metadata)
-
-    def __delitem__(self, name: str) -> None:
-        del self._mapping[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._mapping)
@@ -212,6 +199,25 @@ class MappingStorage(Storage):
     def items(self) -> ItemsView[str, Registration]:
         """Return the mapping's own view: searches are several times faster than with ``__getitem__``."""
         return self._mapping.items()
+
+
+class MappingStorage(StorageInMapping):
+    """Adapts a mutable mapping (name -> (uri, metadata)) to the contract.
+
+    If the mapping has search and removal methods under the names of releases 5.x, these are used; if a search
+    returns None (not optimized), the default search is used.
+    """
+
+    def __init__(self, mapping: MutableMapping[str, Registration]) -> None:
+        self._mapping = mapping
+
+    def __setitem__(self, name: str, registration: Registration) -> None:
+        # a copy: the caller may change its set afterwards, and a plain dict would keep a reference to it
+        uri, metadata = registration
+        self._mapping[name] = uri, frozenset(metadata)
+
+    def __delitem__(self, name: str) -> None:
+        del self._mapping[name]
 
     def find_prefix(self, prefix: str) -> Dict[str, Registration]:
         if prefix:

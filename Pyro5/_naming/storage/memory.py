@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_left
-from typing import Any, Collection, Dict, FrozenSet, ItemsView, Iterable, Iterator, List, Tuple
+from typing import Any, Collection, Dict, FrozenSet, Iterable, List, Tuple
 
-from . import Registration, Storage
+from . import Registration, StorageInMapping
 
 
 class OrderedNames:
@@ -50,7 +50,7 @@ class OrderedNames:
         return self._names[first:end]
 
 
-class MemoryStorage(Storage):
+class MemoryStorage(StorageInMapping):
     """Stores the registrations in a dict, in the order of first registration, with an index for each kind of search: the cost
     of a search depends on the size of its result.
     """
@@ -59,7 +59,7 @@ class MemoryStorage(Storage):
         """Args:
             registrations, more: the initial contents, as for ``dict``.
         """
-        self._registrations: Dict[str, Registration] = {}
+        self._mapping: Dict[str, Registration] = {}
         self._ordered = OrderedNames()
         # Tag -> the same text, shared by all registrations that have it, and their names (as a dict with unused values, which
         # keeps their order).
@@ -69,41 +69,25 @@ class MemoryStorage(Storage):
     def __repr__(self) -> str:
         return "<%s with %d names>" % (type(self).__name__, len(self))
 
-    def __getitem__(self, name: str) -> Registration:
-        return self._registrations[name]
-
     def __setitem__(self, name: str, registration: Registration) -> None:
         uri, metadata = registration
         tags = frozenset(metadata)
         # an existing name keeps its position in the dict and in the index of names
-        if name in self._registrations:
+        if name in self._mapping:
             self._remove_tags(name)
         else:
             self._ordered.add(name)
-        self._registrations[name] = uri, frozenset(self._add_tag(name, tag) for tag in tags)
+        self._mapping[name] = uri, frozenset(self._add_tag(name, tag) for tag in tags)
 
     def __delitem__(self, name: str) -> None:
         self._remove_tags(name)
-        del self._registrations[name]  # while the registration, which has the tags, still exists
+        del self._mapping[name]  # while the registration, which has the tags, still exists
         self._ordered.remove((name,))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._registrations)
-
-    def __len__(self) -> int:
-        return len(self._registrations)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._registrations
-
-    def items(self) -> ItemsView[str, Registration]:
-        """Return the view of the dict, which is several times faster than ``__getitem__``."""
-        return self._registrations.items()
 
     def find_prefix(self, prefix: str) -> Dict[str, Registration]:
         if not prefix:
-            return dict(self._registrations)
-        return {name: self._registrations[name] for name in self._ordered.with_prefix(prefix)}
+            return dict(self._mapping)
+        return {name: self._mapping[name] for name in self._ordered.with_prefix(prefix)}
 
     def find_tags(self, tags: FrozenSet[str], match_all: bool) -> Dict[str, Registration]:
         tagged = [self._tagged[tag][1] if tag in self._tagged else {} for tag in sorted(tags)]
@@ -115,10 +99,10 @@ class MemoryStorage(Storage):
             names = [name for name in tagged[0] if all(name in others for others in tagged[1:])]
         else:
             names = list(dict.fromkeys(itertools.chain.from_iterable(tagged)))
-        return {name: self._registrations[name] for name in names}
+        return {name: self._mapping[name] for name in names}
 
     def clear(self) -> None:
-        self._registrations.clear()
+        self._mapping.clear()
         self._tagged.clear()
         self._ordered = OrderedNames()
 
@@ -126,10 +110,10 @@ class MemoryStorage(Storage):
         if type(self).__delitem__ is not MemoryStorage.__delitem__:
             return super().remove_names(names)  # a subclass overrides removal: call it for each name
         # The index of names is updated once for all of them: removing one at a time takes linear time each.
-        existing = {name for name in names if name in self._registrations}
+        existing = {name for name in names if name in self._mapping}
         for name in existing:
             self._remove_tags(name)
-            del self._registrations[name]
+            del self._mapping[name]
         self._ordered.remove(existing)
         return len(existing)
 
@@ -140,7 +124,7 @@ class MemoryStorage(Storage):
         return text
 
     def _remove_tags(self, name: str) -> None:
-        for tag in self._registrations[name][1]:
+        for tag in self._mapping[name][1]:
             names = self._tagged[tag][1]
             names.pop(name, None)
             if not names:
