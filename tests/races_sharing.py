@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, List
 from Pyro5 import errors
 from Pyro5._calls.exclusive import ExclusiveUse
 from Pyro5._calls.running_calls import RunningCall, RunningCalls
-from Pyro5._client.call_future import CallFuture
+from Pyro5._client.futures import CallFuture
 from Pyro5._client.futures import BackgroundCalls
 from Pyro5._client.pool import IdleConnections
 from Pyro5._client.retry import RetryBudget

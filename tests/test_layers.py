@@ -20,7 +20,7 @@ MODULES = """
     _settings _settings.table
     errors configure callcontext
     _wire _wire.buffers protocol _wire.chunks _wire.reader _wire.features
-    _values _values.plain _values.arguments _values.numpy_scalars _values.exceptions _values.classes _values.mismatch
+    _values _values.plain _values.numpy_scalars _values.exceptions _values.classes _values.mismatch
     _values.unsendable _values.large_buffers _values.numpy_arrays _values.pandas_tables
     _values.shapes _values.plain_forms _values.registered_types _values.annotations _values.hash_flooding _values.plain_copy
     _values.builders _values.rebuilding _values.recreation
@@ -48,7 +48,7 @@ MODULES = """
     _client.ns_places
     _client.discovery _client.candidates _client.holders _client.pool
     _client.parallel
-    _client.results _client.retry _client.call_future _client.futures _client.connector _client.cancelling
+    _client.results _client.retry _client.futures _client.connector
     _client.calls _client.link _client.plain_calls
     _client.batch _client.streams _client.signatures _client.exclusive
     _client.methods
@@ -74,9 +74,9 @@ MODULES = """
     _daemon _daemon.daemon_object _daemon.transports _daemon.observed _daemon.registrations server
     _callbacks _callbacks.endpoint _callbacks.in_loop
     core
-    _aio_server _aio_server.connection _aio_server.connected _aio_server.tls_turns
+    _aio_server _aio_server.connection _aio_server.tls_turns
     _aio_server.calls _aio_server.dispatch _aio_server.clients _aio_server.server
-    _aio_server.ending _aio_server.signals _aio_server.daemon
+    _aio_server.ending _aio_server.daemon
     _naming _naming.storage _naming.storage.details _naming.storage.memory _naming.storage.files
     _naming.storage.sharing _naming.storage.sqlite
     _naming.storage.journal _naming.storage.dbm
@@ -86,7 +86,7 @@ MODULES = """
     _naming.storage.etcd.storage _naming.storage.specs
     _naming.broadcast _naming.capacity _naming.regex_program _naming.regex_sandbox
     _naming.checks _naming.leases _naming.watches _naming.watching _naming.leased_names
-    _naming.shared_names _naming.registry _naming.host_lookup _naming.probe_queue _naming.liveness
+    _naming.registry _naming.host_lookup _naming.probe_queue _naming.liveness
     _naming.autoclean _naming.authorization
     _gateway _gateway.calls _gateway.liveness _gateway.events _gateway.responses _gateway.memory
     _gateway.running _gateway.arguments _gateway.options _gateway.schemas
@@ -136,8 +136,7 @@ LATE_IMPORTS = {
     ("_client.lease_keeper", "_call"): "inspect is large, and for callbacks only",
     ("_client.name_server", "_registered"): "most programs do not register names with a lease in this way",
     ("_client.proxy_connecting", "_pyroExclusive"): "few programs use objects exclusively",
-    ("_client.futures", "submit"): "concurrent.futures is for calls in the background",
-    ("_client.cancelling", "send_cancellation"): "uuid is large, and most calls are not cancelled",
+    ("_client.futures", "send_cancellation"): "uuid is large, and most calls are not cancelled",
     ("_processes.shared_marks", "nameless_file"): "tempfile is for systems without files in memory",
     ("protocol", "log_wiredata"): "uuid is large, and messages are logged only with LOGWIRE",
     ("_observe.interceptors", "add"): "inspect is large, and few programs have interceptors",

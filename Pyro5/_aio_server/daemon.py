@@ -33,11 +33,10 @@ from ..configure import global_version
 from ..server import WIRE_TAG
 from .calls import CallsInLoop, run_in_pool
 from .clients import DaemonHooks
-from .connected import ConnectedSocket
+from .connection import ConnectedSocket
 from .dispatch import LoopDispatcher
-from .ending import Ending, WaitForEnd
+from .ending import Ending, EndOnSignals, WaitForEnd
 from .server import AsyncServer
-from .signals import EndOnSignals
 
 log = logging.getLogger("Pyro5.server")
 

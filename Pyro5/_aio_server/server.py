@@ -27,8 +27,7 @@ from .._server.listener import Listener
 from .._server.workers import WorkerPool
 from ..protocol import FLAGS_BATCH, ReceivingMessage, SendingMessage
 from .clients import Clients, DaemonHooks
-from .connected import ConnectedSocket
-from .connection import AsyncConnection
+from .connection import AsyncConnection, ConnectedSocket
 from .dispatch import own_annotations
 from .tls_turns import TlsTurns
 

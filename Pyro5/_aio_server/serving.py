@@ -6,7 +6,7 @@ from typing import Any, Mapping, Optional
 from .._aio.naming import locate_ns
 from .._daemon.transports import Host
 from .daemon import Daemon
-from .signals import EndOnSignals
+from .ending import EndOnSignals
 
 
 async def serve(objects: Mapping[Any, Optional[str]], host: Host = None, port: int = 0, daemon: Optional[Daemon] = None,

@@ -1,16 +1,21 @@
 """Calls that run in the background, and can be cancelled."""
 from __future__ import annotations
 
+import concurrent.futures
 import contextvars
 import logging
 import threading
+import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Callable, Deque, Optional, Set
+from typing import Any, Callable, Deque, Optional, Set
 
-if TYPE_CHECKING:
-    from .call_future import CallFuture
+from ..constants import CANCEL_METHOD, DAEMON_NAME
+from ..protocol import FLAGS_ONEWAY
+from .call_options import CallOptions, current_options
+from .pool import OPEN_SIDE
 
 log = logging.getLogger("Pyro5.client")
+log_of_link = logging.getLogger("Pyro5.link")
 
 
 class BackgroundCalls:
@@ -29,7 +34,6 @@ class BackgroundCalls:
             call: is given its own future.
             calls_at_once: how many calls of the proxy may run at the same time; None: this one does not wait for others.
         """
-        from .call_future import CallFuture
         future = CallFuture()
         # The correlation id, the annotations and the deadline of the submitting code apply to the call.
         context = contextvars.copy_context()
@@ -90,3 +94,88 @@ def _run_call(call: Callable[[CallFuture], Any], future: CallFuture) -> None:
         log.exception("the outcome of a background call could not be set")
     finally:
         error = None
+
+
+class CallFuture(concurrent.futures.Future):  # type: ignore[type-arg]  # not subscriptable before Python 3.9
+    """The result of a call that runs in the background.
+
+    It counts as pending until the reply has come, so that it can be cancelled until then.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._decision = threading.Lock()  # guards the change from pending to cancelled or done
+        self._is_running = False
+        self.cancel_remotely: Optional[Callable[[], None]] = None  # set while the request is at the server
+
+    def running(self) -> bool:
+        """Return whether the call is being made now."""
+        # Set without the lock, by the thread that makes the call. It only shows the state.
+        return self._is_running and not self.done()
+
+    def cancel(self) -> bool:
+        """Cancel the call, and return whether it is cancelled: it is not if it has ended.
+
+        A call that was not sent yet is never sent. If the server runs it, the server is told: there,
+        ``current_context.cancelled`` is set. (Servers of other releases are not told: the reply is thrown away.)
+        """
+        with self._decision:
+            was_cancelled = self.cancelled()
+            if not super().cancel():
+                return False
+            # Once: waiting threads (as_completed, wait) are notified by this, and a second notification is an error.
+            if not was_cancelled:
+                self.set_running_or_notify_cancel()
+            cancel_remotely, self.cancel_remotely = self.cancel_remotely, None
+        if cancel_remotely is not None:
+            cancel_remotely()  # outside of the lock: it may start a thread
+        return True
+
+    def begin_sending(self, cancel_remotely: Optional[Callable[[], None]]) -> bool:
+        """Note that the request is about to be sent.
+
+        Args:
+            cancel_remotely: tells the server to cancel it; None if the server cannot do that.
+
+        Returns:
+            False if the call is cancelled, and must not be sent.
+        """
+        with self._decision:
+            # Either cancel() was first, and nothing is sent, or it finds the function that cancels on the server.
+            self.cancel_remotely = cancel_remotely
+            return not self.cancelled()
+
+    def finish(self, result: Any, error: Optional[BaseException]) -> None:
+        """Set the outcome; ignored if the call was cancelled."""
+        with self._decision:
+            self.cancel_remotely = None
+            if self.cancelled():
+                return
+            self.set_running_or_notify_cancel()
+        # Outside of the lock, since callbacks of the program run here, which may call cancel().
+        if error is not None:
+            self.set_exception(error)
+        else:
+            self.set_result(result)
+
+
+# A server that does not answer must not keep the thread, and the connection, for longer.
+CANCEL_SECONDS = 5.0
+
+
+def send_cancellation(link: Any, correlation_id: bytes, seq: Optional[int]) -> None:
+    """Send a cancellation over a connection of its own, as the one of the call is in use. Errors are logged, not raised."""
+    import uuid
+    arguments = [str(uuid.UUID(bytes=correlation_id)), seq]
+    token = current_options.set(CallOptions(link, time.monotonic() + CANCEL_SECONDS))
+    try:
+        connection = (link.pool.claim_side(threading.get_ident())
+                      or link._open_another(OPEN_SIDE, lambda response: None))
+        if connection is not None:
+            link.call(connection, CANCEL_METHOD, arguments, {}, FLAGS_ONEWAY, DAEMON_NAME)
+            if link.connection is None:  # the proxy was released meanwhile, or is about to connect again
+                link.drop(connection, keep_socket=True)
+    except Exception as x:  # border of a thread
+        log_of_link.info("a call of %s cannot be cancelled on the server: %s", link.bound_uri, x)
+    finally:
+        current_options.reset(token)

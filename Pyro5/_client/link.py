@@ -27,9 +27,8 @@ from .pool import OPEN_FIRST
 from .retry import Retry, RetryBudget
 
 if TYPE_CHECKING:
-    from . import cancelling, futures
+    from . import futures
 else:
-    cancelling = LazyModule(globals(), ".cancelling")
     futures = LazyModule(globals(), ".futures")  # for calls in the background
 
 log = logging.getLogger("Pyro5.link")
@@ -272,7 +271,7 @@ class Link(Caller):
 
     def cancel(self, correlation_id: bytes, seq: int) -> None:
         """Ask the server to cancel a call that is in flight, in the background, over another connection."""
-        send = functools.partial(cancelling.send_cancellation, self, correlation_id, seq)
+        send = functools.partial(futures.send_cancellation, self, correlation_id, seq)
         self._get_or_create("cancellations", futures.BackgroundCalls).start(send, 1)
 
     # ------------------------------------------------------------ item streams

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import inspect
 
     from . import signatures
-    from .call_future import CallFuture
+    from .futures import CallFuture
 else:
     signatures = LazyModule(globals(), ".signatures")  # for help() and the like: it imports ast and inspect
 

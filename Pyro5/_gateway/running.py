@@ -10,7 +10,7 @@ import uuid
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from .. import current_context, errors
-from .._client.cancelling import send_cancellation
+from .._client.futures import send_cancellation
 from .._wire.features import CANCELLATION
 
 

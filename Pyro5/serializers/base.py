@@ -5,7 +5,7 @@ import functools
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union
 
 from .. import errors
-from .._values import arguments, classes, exceptions, mismatch, plain_copy, recreation
+from .._values import classes, exceptions, mismatch, plain_copy, recreation
 from .._values.mismatch import CallMismatch, Mismatch
 from .._values.containers import Data
 
@@ -292,11 +292,12 @@ class SerializerBase:
             if not self._tagged:
                 raise
             # decoded again: the values have been modified
-            raise mismatch.explain(x, lambda: arguments.described(self._call_parts(self._decode_call(data)[0]))) from None
+            raise mismatch.explain(
+                x, lambda: mismatch.described_arguments(self._call_parts(self._decode_call(data)[0]))) from None
 
     def _mismatch_of_call(self, data: Data) -> Optional[TypeError]:
         """Return the error that names the argument of a call that does not fit a registered type."""
-        for each in arguments.arguments_of(self._call_parts(self._decode_call(data)[0])):
+        for each in mismatch.arguments_of(self._call_parts(self._decode_call(data)[0])):
             try:
                 self._recreate(each.value)
             except Mismatch as x:

@@ -12,7 +12,7 @@ from typing import Any, List
 
 import Pyro5.api
 from Pyro5 import aio, config, errors
-from Pyro5._aio_server.signals import EndOnSignals
+from Pyro5._aio_server.ending import EndOnSignals
 from tests.programs import Program
 from tests.support import PATIENCE_SECONDS, daemon_thread
 

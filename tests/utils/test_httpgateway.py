@@ -16,7 +16,7 @@ from unittest import mock
 
 from Pyro5 import config, errors
 from Pyro5._gateway import arguments, calls
-from Pyro5._gateway import options as gateway_options
+from Pyro5._gateway import app as gateway_app
 from Pyro5._gateway.app import Gateway
 from Pyro5._gateway.calls import Fresh, NameServerGone, NameServers
 from Pyro5._http.connection import Limits
@@ -168,7 +168,7 @@ class KeyTests(GatewayTestCase):
         self.assertEqual(200, self.client.request("OPTIONS", "/pyro/http.clerk/fill_in").status)
 
     def test_comparing_takes_the_same_time_for_all(self) -> None:
-        with mock.patch.object(gateway_options.hmac, "compare_digest", return_value=True) as compare:
+        with mock.patch.object(gateway_app.hmac, "compare_digest", return_value=True) as compare:
             self.assertEqual(200, self.status("http.clerk/fill_in", X_Pyro_Gateway_Key="other"))
         compare.assert_called_once_with(b"other", self.KEY.encode("utf-8"))
 
