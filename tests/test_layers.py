@@ -25,7 +25,7 @@ MODULES = """
     _values.shapes _values.plain_forms _values.registered_types _values.annotations _values.hash_flooding _values.plain_copy
     _values.builders _values.rebuilding _values.recreation
     _values.containers _values.uri _values.msgpack_check
-    _values.serpent _values.serpent.writer _values.serpent.reader _values.serpent.batches
+    _values.serpent _values.serpent.writer _values.serpent.reader _values.serpent.calls
     _values.serpent.chunks _values.serpent.slow_writer
     serializers.base _values.marshal _values.marshal.reader
     _values.marshal.scan _values.marshal.check

@@ -2,12 +2,16 @@
 from __future__ import annotations
 
 import socket
-from typing import Any, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence
 
-from .. import config, errors, socketutil
-from .._values import unsendable
+from .. import LazyModule, config, errors, socketutil
 from .._values.uri import URI
 from ..serializers import SerializerBase
+
+if TYPE_CHECKING:
+    from .._values import unsendable
+else:
+    unsendable = LazyModule(globals(), ".._values.unsendable")
 
 
 def request_error(uri: URI, error: Exception, serializer: SerializerBase, method: str, args: Sequence[Any],

@@ -5,17 +5,23 @@ Both sides of each format are in this module, so that a format is changed in one
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Iterator, List, Mapping, NoReturn, Optional
+from typing import TYPE_CHECKING, Any, Iterator, List, Mapping, NoReturn, Optional
 
-from .. import NamedTuple, errors, protocol
-from .._values import classes, exceptions, plain, recreation, unsendable
+from .. import LazyModule, NamedTuple, errors, protocol
+from .._values import classes, exceptions, plain, recreation
 from .._values.large_buffers import SMALL
 from ..constants import DAEMON_NAME, NEXT_ITEM_METHOD
 from ..protocol import Buffer, Payload, ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
 from . import limits, out_of_band
-from .batch_results import BatchResults
 from .requests import WireOptions
+
+if TYPE_CHECKING:
+    from .._values import unsendable
+    from . import batch_results
+else:
+    batch_results = LazyModule(globals(), ".batch_results")
+    unsendable = LazyModule(globals(), ".._values.unsendable")
 
 STREAM_ANNOTATION = "STRM"  # the stream id, in the reply that opens an item stream
 # the payload of a reply without these flags is the serialized result of the call
@@ -95,7 +101,7 @@ def unsent_result(error: Exception, value: Any, serializer: SerializerBase, meth
     """Return the error to send when a result could not be serialized; its text names the part that is the cause."""
     what = "cannot send the result of " + method
     # in a batch it is not known here which result failed, so all of them are examined
-    if isinstance(value, BatchResults):
+    if isinstance(value, batch_results.BatchResults):
         parts = [("the result of call %d" % number, each) for number, each in enumerate(value.values, value.first_number)]
     elif method == _NEXT_ITEM:
         what, parts = "cannot send an item of a stream", [("the item", value)]
@@ -107,7 +113,7 @@ def unsent_result(error: Exception, value: Any, serializer: SerializerBase, meth
     return explained
 
 
-def batch_reply(to: ReplyTo, results: BatchResults) -> SendingMessage:
+def batch_reply(to: ReplyTo, results: batch_results.BatchResults) -> SendingMessage:
     """Build the reply with the results of a batch. Raises the same exceptions as value_reply."""
     # no flag for exceptions: those of single calls are ExceptionWrappers in the list
     payload = results.payload()

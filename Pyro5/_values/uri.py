@@ -19,12 +19,18 @@ _EXAMPLES = {
 }
 CACHED_LENGTH = 200  # in characters; longer URIs are not cached, so that the cache stays small
 
-_BLANK = re.compile(r"\s")
-_NOT_IN_HOST = re.compile(r"[\s/\[\]]")  # with one of these in the host, str(uri) would be parsed as another URI
+_NOT_IN_HOST = frozenset("/[]")  # with one of these in the host, str(uri) would be parsed as another URI
 
 _TEXT_OR_NONE = frozenset((str, type(None)))
 
 State = Tuple[str, Union[str, Set[str]], Optional[str], Optional[str], Optional[int]]
+
+
+class _UriRegEx:
+    """The attribute uriRegEx, for programs that search texts for URIs. It is compiled when it is used."""
+
+    def __get__(self, uri: Any, owner: Any) -> Any:
+        return re.compile("(?P<protocol>%s):(?P<object>[^\\s@]+)(?:@(?P<location>.+))?$" % "|".join(PROTOCOLS), re.IGNORECASE)
 
 
 class URI:
@@ -54,8 +60,7 @@ class URI:
 
     __module__ = __name__.rsplit(".", 2)[0] + ".core"  # the documented module, where programs import it from
 
-    # not used here: for programs that search texts for URIs
-    uriRegEx = re.compile("(?P<protocol>%s):(?P<object>[^\\s@]+)(?:@(?P<location>.+))?$" % "|".join(PROTOCOLS), re.IGNORECASE)
+    uriRegEx = _UriRegEx()
 
     protocol: str
     object: Union[str, Set[str]]
@@ -160,7 +165,7 @@ def _parse(text: str) -> State:
     name, at, location = rest.partition("@")
     if not name:
         _refuse(text, "the object is missing after '%s:'" % protocol, protocol)
-    if _BLANK.search(name):
+    if name.split() != [name]:
         _refuse(text, "%r contains white space" % name, protocol)
     if at and not location:
         _refuse(text, "the location is missing after '@'", protocol)
@@ -197,7 +202,7 @@ def _parse_location(text: str, protocol: str, location: str) -> Tuple[Optional[s
         return None, "%s,%s" % (others, "[%s]" % host if host and ":" in host else host), port
     # A location without port is valid only for a name server. The port is then a setting, so the result must not be cached.
     host, port_text = _split_host(text, protocol, location)
-    if not host or _NOT_IN_HOST.search(host):
+    if host.split() != [host] or not _NOT_IN_HOST.isdisjoint(host):
         _refuse(text, "%r is not a host name" % host, protocol)
     if port_text is None:
         if protocol == "PYRO":

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, 
 
 from .. import LazyModule, config, serpent_name
 from .._values import classes, containers, hash_flooding, plain, plain_copy
-from .._values.serpent import batches, reader, writer
+from .._values.serpent import reader, writer
 from .._values.serpent.writer import HEADER, SHORT_TEXT
 from .base import CallPayload, Data, Payload, SerializerBase, is_long, is_long_dict, may_have_tag
 
 if TYPE_CHECKING:
-    from .._values.serpent import slow_writer
+    from .._values.serpent import calls, slow_writer
 else:
+    calls = LazyModule(globals(), ".._values.serpent.calls")
     slow_writer = LazyModule(globals(), ".._values.serpent.slow_writer")
 
 __all__ = ["SerpentSerializer"]
@@ -87,10 +88,6 @@ _PLACEHOLDER = "\1long\1"
 _PLACEHOLDER_TEXT = repr(_PLACEHOLDER).encode("ascii")
 
 
-# A call as dumpsCall() writes it, with numbers, texts without escapes, and lists of these: which JSON writes in the same way,
-# but for the quotes.
-_PLAIN_CALL = re.compile(re.escape(HEADER) + r"""\('([^'"\\\0\r\n]*)','([^'"\\\0\r\n]*)',"""
-                         r"""\(((?:[-0-9.,\[\]]|'[^'"\\\0-\x1f]*'){0,46})\),\{\}\)""")
 _BY_REPR = frozenset((type(None), bool, int))
 _WITHOUT_QUOTES = _BY_REPR | {float}
 
@@ -135,8 +132,8 @@ class SerpentSerializer(SerializerBase):
                 return f"{HEADER}({obj!r},{method!r},{args},{{}})".encode("utf-8")
         text = None
         if kwargs is None and len(vargs) > _FEW_CALLS:
-            calls = batches.fast_dumps_calls(vargs)
-            text = None if calls is None else f"({obj!r},{method!r},{calls},None)"
+            written = calls.fast_dumps_calls(vargs)
+            text = None if written is None else f"({obj!r},{method!r},{written},None)"
         if text is None:
             text = writer.fast_dumps_call(obj, method, vargs, kwargs, self._literal_bytes or config.SERPENT_BYTES_REPR)
         return self.dumps((obj, method, vargs, kwargs)) if text is None else (HEADER + text).encode("utf-8")
@@ -188,7 +185,7 @@ class SerpentSerializer(SerializerBase):
     def loadsCall(self, data: Data) -> CallPayload:
         # In these calls, nothing can be the form of an object: saves 120 byte codes, and 250 with texts.
         if len(data) <= self._short_call:
-            call = _PLAIN_CALL.fullmatch(str(data, "utf-8"))
+            call = calls.PLAIN_CALL.fullmatch(str(data, "utf-8"))
             if call is not None:
                 obj, method, text = call.groups()
                 has_comma = text.endswith(",")
@@ -202,11 +199,11 @@ class SerpentSerializer(SerializerBase):
 
     def _decode_call(self, data: Data) -> Tuple[Any, bool]:
         text = str(data, "utf-8")
-        if text.endswith(batches.END_OF_BATCH):
-            value = batches.fast_loads_batch(text)
+        if text.endswith(calls.END_OF_BATCH):
+            value = calls.fast_loads_batch(text)
             if value is not reader.NOT_FAST:
                 return value, False
-        return _with_tags(reader.fast_loads_call(text), text)
+        return _with_tags(calls.fast_loads_call(text), text)
 
 
 def _with_placeholders(value: Any, long_values: List[Any]) -> Any:

@@ -15,10 +15,11 @@ the slow reader. Malformed text is left to the slow reader too, which raises the
 from __future__ import annotations
 
 import codecs
+import functools
 import json
 import re
 from itertools import accumulate, repeat
-from typing import Any, Callable, Dict, List, Match, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, List, Match, Optional, Pattern, Sequence, Set, Tuple
 
 from .. import hash_flooding
 from .writer import HEADER
@@ -26,12 +27,12 @@ from .writer import HEADER
 NOT_FAST = object()     # result of a function that gives up
 
 _MAX_FAST_DEPTH = 50    # no version of Python fails at this depth, and few values are deeper
-_LONG_BODY = 2000       # characters
+LONG_BODY = 2000        # characters
 _MARK = "\0"            # replaces a string in the text outside of strings
 
 # A string as repr() writes it; or, not in a group, a string without an end. Linear time: each character is matched by one part
 # of the pattern only, and a string without an end matches up to the end of the text.
-_STRING = re.compile(r"""('[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*")|['"].*""", re.DOTALL)
+_STRING = r"""(?s)('[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*")|['"].*"""
 _BRACKETS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
 _ASCII_BUT_BRACKETS = {code: None for code in range(128) if chr(code) not in _BRACKETS}
 _BYTES_BUT_BRACKETS = bytes(code for code in range(256) if chr(code) not in _BRACKETS)
@@ -92,48 +93,26 @@ def scan_list(json_text: str) -> Any:
 
 # ---------------------------------------------------------------- documents
 
-# The beginning of a call as dumpsCall writes it, up to the arguments; and its end if there are no keyword arguments.
-_CALL = re.compile(re.escape(HEADER) + r"""\('([^'"\\\0\r\n]*)','([^'"\\\0\r\n]*)',\(""")
-_END_OF_CALL = "),{})"
-
-
 def fast_loads(text: str) -> Any:
     """Return the value of a serpent document; NOT_FAST if only the slow reader can read it."""
-    if len(text) > _LONG_BODY and not _may_contain_bytes(text[len(HEADER):_LONG_BODY]):
-        value = _attempt(_read_without_long_strings, text)
-        if value is not NOT_FAST:
-            return value
+    value = read_long(text) if len(text) > LONG_BODY else NOT_FAST
+    if value is not NOT_FAST:
+        return value
     body = _cut_comment(text)
     return NOT_FAST if body is None else read_body(body)
 
 
-def fast_loads_call(text: str) -> Any:
-    """Return the value of a document that should be a call (object id, method, args, kwargs), but may be any value."""
-    # Object id and method are matched by the pattern, so only the arguments have to be rewritten and scanned.
-    beginning = _CALL.match(text)
-    if beginning is None or not text.endswith(_END_OF_CALL):
-        return fast_loads(text)
-    if len(text) > _LONG_BODY and not _may_contain_bytes(text[len(HEADER):_LONG_BODY]):
-        value = _attempt(_read_without_long_strings, text)
-        if value is not NOT_FAST:
-            return value
-    # If the arguments can be read as the elements of a list, their brackets match, and so the outer parentheses match too.
-    args_text = text[beginning.end():-len(_END_OF_CALL)]
-    has_comma = args_text.endswith(",")
-    if not args_text:
-        return (*beginning.groups(), (), {})
-    args = read_body("[%s]" % (args_text[:-1] if has_comma else args_text))
-    if args is NOT_FAST or (len(args) < 2 and (len(args) == 1) is not has_comma):
-        return fast_loads(text)
-    return (*beginning.groups(), tuple(args), {})
+def read_long(text: str) -> Any:
+    """Return the value of a long document that consists mostly of a few long strings; NOT_FAST for others."""
+    return NOT_FAST if _may_contain_bytes(text[len(HEADER):LONG_BODY]) else _attempt(_read_without_long_strings, text)
 
 
 def read_body(body: str) -> Any:
     """Return the value of a document without its first line; NOT_FAST if only the slow reader can read it."""
     # Most small values differ from JSON in their quotes only: saves 130 byte codes.
-    if len(body) < _LONG_BODY and not ('"' in body or "\\" in body or "(" in body or "null" in body or "true" in body
-                                       or "false" in body or "None" in body or "True" in body or "False" in body
-                                       or "b'" in body and _BEGIN_OF_BYTES.search(body) or "{" in body and ":" not in body):
+    if len(body) < LONG_BODY and not ('"' in body or "\\" in body or "(" in body or "null" in body or "true" in body
+                                      or "false" in body or "None" in body or "True" in body or "False" in body
+                                      or "b'" in body and _BEGIN_OF_BYTES.search(body) or "{" in body and ":" not in body):
         if len(body) <= 2 * _MAX_FAST_DEPTH or openings(body) <= _MAX_FAST_DEPTH:
             try:
                 return scan_list(body.replace("'", '"'))
@@ -141,14 +120,20 @@ def read_body(body: str) -> Any:
                 pass    # keys that are not strings
     if "\0" in body or "\n" in body or "\r" in body:
         return NOT_FAST     # serpent writes these characters as escapes
-    if _may_contain_bytes(body[:_LONG_BODY]):
+    if _may_contain_bytes(body[:LONG_BODY]):
         return _attempt(_read_with_bytes, body)
     value = _attempt(_read_at_once, body)
     if value is NOT_FAST:
         value = _attempt(_read_in_parts, body)
-    if value is NOT_FAST and len(body) > _LONG_BODY and _may_contain_bytes(body):
+    if value is NOT_FAST and len(body) > LONG_BODY and _may_contain_bytes(body):
         value = _attempt(_read_with_bytes, body)
     return value
+
+
+@functools.lru_cache(maxsize=None)
+def _pattern(text: str) -> Pattern[str]:
+    """Compile a regular expression that few texts need, when it is first used."""
+    return re.compile(text)
 
 
 def _attempt(method: Callable[[str], Any], body: str) -> Any:
@@ -187,7 +172,7 @@ def _read_at_once(body: str) -> Any:
     if "null" in body or "true" in body or "false" in body or may_be_deep(body):
         return NOT_FAST
     json_text = body.replace("'", '"')
-    if len(body) < _LONG_BODY:
+    if len(body) < LONG_BODY:
         return _scan_rewritten(json_text.replace("None", "null\n").replace("True", "true\n").replace("False", "false\n"))
     json_text = "null\n".join(json_text.split("None"))      # faster than replace(), which searches the text twice
     if _all_begin(json_text, "T", "True") and _all_begin(json_text, "F", "False"):
@@ -222,7 +207,7 @@ def _scan_rewritten(json_text: str) -> Any:
 
 def may_be_deep(body: str) -> bool:
     """Return whether the text may be nested too deeply for the scanner. Brackets in strings are counted too."""
-    if len(body) < _LONG_BODY and openings(body) <= _MAX_FAST_DEPTH:
+    if len(body) < LONG_BODY and openings(body) <= _MAX_FAST_DEPTH:
         return False
     brackets = body.encode("utf-8", "surrogatepass").translate(None, _BYTES_BUT_BRACKETS)
     for _ in range(_MAX_FAST_DEPTH // 3):
@@ -245,7 +230,7 @@ def _read_without_long_strings(text: str) -> Any:
     if max(text.find("\n", header_size), text.find("\r"), text.find("\0")) >= 0:
         return NOT_FAST
     plain = "\\" not in text and '"' not in text
-    parts = _split_at_quotes(text) if plain else _STRING.split(text, _MAX_STRINGS)
+    parts = _split_at_quotes(text) if plain else _pattern(_STRING).split(text, _MAX_STRINGS)
     if not len(parts) & 1 or None in parts or sum(map(len, parts[::2])) > _MAX_OUTSIDE:
         return NOT_FAST
     outside = _MARK.join(parts[::2])[header_size:]
@@ -325,7 +310,7 @@ def _split_single_quoted(body: str) -> Optional[List[str]]:
 
 def _split_any(body: str) -> Optional[List[str]]:
     """Split as _split_single_quoted a text with both kinds of quotes; None if a string has no end."""
-    parts = _STRING.split(body)
+    parts = _pattern(_STRING).split(body)
     if None in parts or "\\" in "".join(parts[::2]) or _has_any(body, (_BACKSLASH, _QUOTE)):
         return None
     parts[1::2] = [string[1:-1] for string in parts[1::2]]
@@ -340,13 +325,13 @@ def _json_contents(contents: str) -> str:
     """Rewrite the escapes in strings as those of JSON. Raises KeyError if that is not possible."""
     if contents.count("\\") != contents.count("\\n") + contents.count("\\t") + contents.count("\\r"):
         contents = contents.replace(_BACKSLASH, "\\\\").replace(_QUOTE, "\\'")
-        return _ESCAPE.sub(_json_escape, contents)
+        return _pattern(_ESCAPE).sub(_json_escape, contents)
     return contents.replace('"', '\\"').replace(_BACKSLASH, "\\\\").replace(_QUOTE, "'")
 
 
 # Escapes that have the same meaning in Python and JSON, or that JSON does not need. Without those of surrogates, because JSON
 # joins pairs of them, and without NUL, see above.
-_ESCAPE = re.compile(r'"|\\(?:x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|.)')
+_ESCAPE = r'"|\\(?:x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|.)'
 _ESCAPES = {'"': '\\"', '\\"': '\\"', "\\'": "'", "\\\\": "\\\\", "\\n": "\\n", "\\r": "\\r", "\\t": "\\t"}
 _ESCAPES.update(("\\x%02x" % code, "\\u%04x" % code) for code in range(1, 256))
 

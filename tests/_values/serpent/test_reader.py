@@ -10,6 +10,7 @@ from typing import Any
 import serpent
 
 from Pyro5._values.serpent import reader
+from Pyro5._values.serpent.calls import fast_loads_call
 from Pyro5._values.serpent.reader import NOT_FAST
 from Pyro5._values.serpent.writer import HEADER
 
@@ -180,7 +181,7 @@ class Reading(unittest.TestCase):
             "('it\\'s','method',(1,),{})",
             "42",
         ):
-            got = reader.fast_loads_call(HEADER + text)
+            got = fast_loads_call(HEADER + text)
             self.assertTrue(alike(slow_loads(text), got), (text, got))
 
     def test_calls_for_the_slow_reader(self) -> None:
@@ -198,7 +199,7 @@ class Reading(unittest.TestCase):
             "('object',u'method',(1,),{})",
             "('object','method',(1,),{})+1",
         ):
-            self.assertIs(NOT_FAST, reader.fast_loads_call(HEADER + text), text)
+            self.assertIs(NOT_FAST, fast_loads_call(HEADER + text), text)
 
     def test_bytes(self) -> None:
         self.assert_fast("b''")
@@ -207,7 +208,7 @@ class Reading(unittest.TestCase):
                          "{'a':(%s,),'b':[{'c':%s}]}", "('web\\'b',%s,{1,2},None,'[b\\'')", "(%s,%s)"):
                 self.assert_fast(text.replace("%s", repr(content)))
         call = "('object','method',(b'\\x00',{'a':b\"'\"}),{})"
-        self.assertEqual(("object", "method", (b"\0", {"a": b"'"}), {}), reader.fast_loads_call(HEADER + call))
+        self.assertEqual(("object", "method", (b"\0", {"a": b"'"}), {}), fast_loads_call(HEADER + call))
 
     def test_strings_that_look_like_bytes(self) -> None:
         for text in ("'b'", "['b','b']", "['web','x,b']", '["x,b\'",1]', "[',b','[b']", "{'b':'b'}"):
@@ -421,7 +422,7 @@ class Fuzz(unittest.TestCase):
         return True
 
     def check_call(self, text: str) -> bool:
-        got = reader.fast_loads_call(text)
+        got = fast_loads_call(text)
         if got is NOT_FAST:
             return False
         self.assertTrue(alike(slow_loads(text), got), (text, got))

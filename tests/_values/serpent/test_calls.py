@@ -7,7 +7,8 @@ from typing import Any, List
 
 import serpent
 
-from Pyro5._values.serpent import batches, reader
+from Pyro5._values.serpent import calls as serpent_calls
+from Pyro5._values.serpent import reader
 from Pyro5._values.serpent.writer import HEADER
 from Pyro5.serializers import get_serializer
 
@@ -24,7 +25,7 @@ class Writing(unittest.TestCase):
         for calls in (NUMBERS, [("a%d", (), {}), ("b'", (1,), {}), ("b'", (None, True, 2.5, 10 ** 400), {})] * 5,
                       [("text", (text, text), {}) for text in texts]):
             expected = serpent.dumps(("object", "<batch>", calls, None), module_in_classname=True)
-            text = batches.fast_dumps_calls(calls)
+            text = serpent_calls.fast_dumps_calls(calls)
             self.assertEqual(expected, document(text or "").encode("utf-8"))
             self.assertEqual(expected, get_serializer("serpent").dumpsCall("object", "<batch>", calls, None))
 
@@ -34,14 +35,14 @@ class Writing(unittest.TestCase):
         for call in (("add", (float("inf"),), {}), ("add", (float("nan"), 1), {}), ("add", ([],), {}), ("add", (1,), {"a": 1}),
                      ("add", [1], {}), ["add", (1,), {}], ("add", (1,)), (Name("add"), (1,), {}), ("add", (Name(),), {}),
                      ("add", (1,), None)):
-            self.assertIsNone(batches.fast_dumps_calls([*NUMBERS, call]), call)
-        self.assertIsNone(batches.fast_dumps_calls(tuple(NUMBERS)))
+            self.assertIsNone(serpent_calls.fast_dumps_calls([*NUMBERS, call]), call)
+        self.assertIsNone(serpent_calls.fast_dumps_calls(tuple(NUMBERS)))
 
 
 class Reading(unittest.TestCase):
     def assert_fast(self, calls: str) -> None:
         text = document(calls)
-        self.assertEqual(repr(serpent.loads(text.encode("utf-8"))), repr(batches.fast_loads_batch(text)))
+        self.assertEqual(repr(serpent.loads(text.encode("utf-8"))), repr(serpent_calls.fast_loads_batch(text)))
 
     def test_values_are_those_of_the_library(self) -> None:
         for calls in (str(NUMBERS), "[('a',(1,),{}),('b',('x',),{})]", "[('a',(),{})]",
@@ -67,9 +68,9 @@ class Reading(unittest.TestCase):
                       "[('a',(1,),{}),('a',(),{})]", "[('a',(1,2,),{}),('a',(1,2,),{})]",
                       "[('a',(%s,2),{})]" % ("[" * 60 + "]" * 60),
                       "[('a',('x),{}),(',1),{}),('a',(1,2),{})]", "[('a',('None',2),{}),('a',(1,2),{})]"):
-            self.assertIs(reader.NOT_FAST, batches.fast_loads_batch(document(calls)), calls)
-        for text in (document(str(NUMBERS))[1:], HEADER + "[('a',(1,2),{})],None)", HEADER + batches.END_OF_BATCH):
-            self.assertIs(reader.NOT_FAST, batches.fast_loads_batch(text))
+            self.assertIs(reader.NOT_FAST, serpent_calls.fast_loads_batch(document(calls)), calls)
+        for text in (document(str(NUMBERS))[1:], HEADER + "[('a',(1,2),{})],None)", HEADER + serpent_calls.END_OF_BATCH):
+            self.assertIs(reader.NOT_FAST, serpent_calls.fast_loads_batch(text))
 
     def test_damaged_text_has_the_value_of_the_library_or_is_not_fast(self) -> None:
         chance = random.Random(22)
@@ -83,7 +84,7 @@ class Reading(unittest.TestCase):
                 place = chance.randrange(len(text))
                 text[place:place + chance.randrange(2)] = chance.choice("()[]{},' 1a-.")
             whole = document("".join(text))
-            got: Any = batches.fast_loads_batch(whole) if whole.endswith(batches.END_OF_BATCH) else reader.NOT_FAST
+            got: Any = serpent_calls.fast_loads_batch(whole) if whole.endswith(serpent_calls.END_OF_BATCH) else reader.NOT_FAST
             if got is not reader.NOT_FAST:
                 fast += 1
                 self.assertEqual(repr(serpent.loads(whole.encode("utf-8"))), repr(got), whole)

@@ -1,9 +1,9 @@
-"""The calls of a batch as serpent text: hundreds of small tuples, for which the general reader and writer are slow.
+"""Calls as serpent text: those that servers read, and batches of them.
 
-Calls with short arguments (numbers, texts and constants) are written by filling in a form, in a third of the time. They are
-read as JSON lists, in a fifth of the time: the general reader calls a function for each tuple, because it has to distinguish
-tuples from lists. If all are calls of one method, only their arguments are read, which may contain lists and dicts. Other
-batches are left to the general functions.
+A batch is hundreds of small tuples, for which the general reader and writer are slow. Calls with short arguments (numbers,
+texts and constants) are written by filling in a form, in a third of the time. They are read as JSON lists, in a fifth of the
+time: the general reader calls a function for each tuple, because it has to distinguish tuples from lists. If all are calls of
+one method, only their arguments are read, which may contain lists and dicts. Other batches are left to the general functions.
 """
 from __future__ import annotations
 
@@ -13,11 +13,16 @@ from math import isfinite
 from typing import Any, List, Optional, Sequence
 
 from .. import classes
-from . import reader, writer
+from . import reader
+from .writer import HEADER
 
 _AFTER_CALLS = "],None)"
 END_OF_BATCH = ",{})" + _AFTER_CALLS    # if the last call has no keyword arguments
-_BEGINNING = re.compile(re.escape(writer.HEADER) + r"""\('([^'"\\\0\r\n]*)','([^'"\\\0\r\n]*)',\[""")
+_BEGINNING = re.escape(HEADER) + r"""\('([^'"\\\0\r\n]*)','([^'"\\\0\r\n]*)',"""    # up to the arguments
+# A call with numbers, texts without escapes, and lists of these: which JSON writes in the same way, but for the quotes.
+PLAIN_CALL = re.compile(_BEGINNING + r"""\(((?:[-0-9.,\[\]]|'[^'"\\\0-\x1f]*'){0,46})\),\{\}\)""")
+_CALL, _BATCH = re.compile(_BEGINNING + r"\("), re.compile(_BEGINNING + r"\[")
+_END_OF_CALL = "),{})"  # without keyword arguments
 _FIRST_CALL = re.compile(r"""\('([^'"\\\0\r\n]*)',\(""")
 _SCALARS = frozenset((type(None), bool, int, float, str))
 # Escapes, and what JSON and Python read in different ways.
@@ -49,9 +54,29 @@ def _form_text(name: str, length: int) -> str:
     return "(%s,(%s),{})" % (repr(name).replace("%", "%%"), places)
 
 
+def fast_loads_call(text: str) -> Any:
+    """Return the value of a document that should be a call (object id, method, args, kwargs), but may be any value."""
+    # Object id and method are matched by the pattern, so only the arguments have to be rewritten and scanned.
+    beginning = _CALL.match(text)
+    if beginning is None or not text.endswith(_END_OF_CALL):
+        return reader.fast_loads(text)
+    value = reader.read_long(text) if len(text) > reader.LONG_BODY else reader.NOT_FAST
+    if value is not reader.NOT_FAST:
+        return value
+    # If the arguments can be read as the elements of a list, their brackets match, and so the outer parentheses match too.
+    args_text = text[beginning.end():-len(_END_OF_CALL)]
+    has_comma = args_text.endswith(",")
+    if not args_text:
+        return (*beginning.groups(), (), {})
+    args = reader.read_body("[%s]" % (args_text[:-1] if has_comma else args_text))
+    if args is reader.NOT_FAST or (len(args) < 2 and (len(args) == 1) is not has_comma):
+        return reader.fast_loads(text)
+    return (*beginning.groups(), tuple(args), {})
+
+
 def fast_loads_batch(text: str) -> Any:
     """Return the value of a request that ends with END_OF_BATCH; reader.NOT_FAST if it is left to the general reader."""
-    beginning = _BEGINNING.match(text)
+    beginning = _BATCH.match(text)
     if beginning is None:
         return reader.NOT_FAST
     body = text[beginning.end():-len(_AFTER_CALLS)]
