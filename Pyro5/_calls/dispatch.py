@@ -180,6 +180,7 @@ class Dispatcher(CallAccounts):
             payload: what plain_payload() has returned for it.
         """
         if payload is not None:
+            unsendable.check_payload(payload, serializer, "dumps")
             size = len(payload) if isinstance(payload, bytes) else sum(map(len, payload))
             if size <= self.plain_size:
                 return result_message(call.seq, serializer.serializer_id, payload, size, call.correlation_id)

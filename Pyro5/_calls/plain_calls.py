@@ -14,7 +14,7 @@ from contextvars import copy_context
 from typing import Any, Optional, Union
 
 from .. import NamedTuple, errors
-from .._messages.requests import ARGUMENTS, Call, checked_call
+from .._messages.requests import ARGUMENTS, Call, checked_call, no_call
 from .._net.forks import forks
 from .._values.mismatch import CallMismatch
 from ..callcontext import get_request, new_correlation_bytes
@@ -158,8 +158,11 @@ class PlainCalls:
                 return _pack(form.reply_begin, seq, len(payload) << 32, correlation_id, HEADER_END) + payload
             return dispatcher.any_reply(running, serializer, value, payload, joined(from_method, own))
         except Exception as x:  # user code, and any error that malformed data causes
-            return dispatcher.error_reply(connection, _message(data, large), correlation_id, call and Call(*call),
-                                          dispatcher.decoder.named(x) if isinstance(x, CallMismatch) else x)
+            error: Exception = dispatcher.decoder.named(x) if isinstance(x, CallMismatch) else x
+            frames = x.__traceback__
+            if call is None and isinstance(x, (TypeError, ValueError)) and frames is not None and frames.tb_next is None:
+                error = no_call(serializer, x)  # raised here: what loadsCall() has returned could not be unpacked
+            return dispatcher.error_reply(connection, _message(data, large), correlation_id, call and Call(*call), error)
         finally:
             if not running.runs_elsewhere:
                 dispatcher.running.end(running)

@@ -14,7 +14,7 @@ from .._messages import limits, requests
 from .._messages.limits import FREE_BYTES
 from .._messages.requests import NUMBERS
 from .._net.forks import forks
-from .._values import large_buffers
+from .._values import large_buffers, unsendable
 from .._wire.chunks import MIN_SHARED_BYTES
 from ..callcontext import get_request
 from ..configure import global_version
@@ -118,17 +118,20 @@ def _exchange(link: Link, connection: Connection, form: _Form, method: str, args
     seq = pool.seq = (pool.seq + 1) & 0xFFFF
     # A new one, unless the program has set one: servers recognize nested calls by it, and can cancel this one.
     connection.call_id = correlation_id = callcontext.correlation_or_new()
-    encode: Any = serializer.call_payload if may_be_long else serializer.dumpsCall  # the first may return several pieces
+    payload: Any = b""
     try:
-        payload = encode(link.object_id, method, args, kwargs)
+        # The first may return several pieces.
+        payload = (serializer.call_payload if may_be_long else serializer.dumpsCall)(link.object_id, method, args, kwargs)
         size = len(payload)
         if may_be_long or size > form.max_payload:
+            unsendable.check_payload(payload, serializer, "dumpsCall")
             if type(payload) is list:
                 size = sum(map(len, payload))
                 payload = payload if size > JOIN_UP_TO_BYTES else b"".join(payload)
             check_size(size, link.wire.max_size)
     except Exception as x:
-        raise request_error(link.bound_uri, x, serializer, method, args, kwargs)  # noqa: B904  # it sets the cause
+        wrong = unsendable.wrong_payload(payload, serializer, "dumpsCall")
+        raise request_error(link.bound_uri, wrong or x, serializer, method, args, kwargs)  # noqa: B904  # it sets the cause
     try:
         header = _pack(form.request_begin, seq, size << 32, correlation_id, HEADER_END)
         reply: Any
@@ -145,4 +148,7 @@ def _exchange(link: Link, connection: Connection, form: _Form, method: str, args
         return serializer.loads(reply)
     except BaseException as x:
         link.call_failed(connection, x, seq, None)
+        wrong = unsendable.wrong_payload(payload, serializer, "dumpsCall")
+        if wrong is not None:
+            raise request_error(link.bound_uri, wrong, serializer, method, args, kwargs) from x
         raise

@@ -13,6 +13,7 @@ from .._objects.descriptions import describe
 from .._objects.exposure import expose, oneway
 from .._objects.permissions import refused_members
 from .._processes.reports import health_of, report
+from .._values import unsendable
 from ..constants import DAEMON_NAME, NAMESERVER_NAME
 from ..protocol import FLAGS_ONEWAY
 
@@ -225,7 +226,7 @@ class DaemonObject:
 
 
 def _size(serializer_id: int, item: Any) -> int:
-    return len(serializers.get_serializer_by_id(serializer_id).dumps(item))
+    return len(unsendable.dumped(serializers.get_serializer_by_id(serializer_id), item))
 
 
 async def _read(streams: Any, stream_id: str, items: Any, most: Optional[int], size_of: Any) -> Any:

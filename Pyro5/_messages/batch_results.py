@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Any, List, Mapping, Optional
 
 from .. import protocol
-from .._values import large_buffers
+from .._values import large_buffers, unsendable
 from ..protocol import Buffer
 from ..serializers import SerializerBase
 from . import out_of_band
@@ -69,7 +69,7 @@ class BatchResults:
         if not self._serializer.joins_elements:
             # The sum of the parts stands for the size of the whole, so that a batch with endless results ends in
             # time.
-            self._unserialized_bytes += len(self._serializer.dumps(value)) if size == UNKNOWN else size
+            self._unserialized_bytes += len(unsendable.dumped(self._serializer, value)) if size == UNKNOWN else size
             protocol.check_size(self._unserialized_bytes, self._max_size)
             return
         self._unserialized_bytes += size

@@ -10,7 +10,7 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from .. import callcontext, errors, protocol, serializers
 from .._text.printable import printable_lines
-from .._values import plain, recreation
+from .._values import plain, recreation, unsendable
 from .._wire import features
 from ..protocol import Buffer, ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
@@ -58,7 +58,7 @@ def connect_request(serializer: SerializerBase, seq: int, object_id: str, handsh
         extra: further features to announce, see features.with_announcement.
         withholds: leave out the data of the application: the server has not proved yet who it is.
     """
-    payload = serializer.dumps({"handshake": HELLO if withholds else handshake, "object": object_id})
+    payload = unsendable.dumped(serializer, {"handshake": HELLO if withholds else handshake, "object": object_id})
     annotations = {} if withholds else callcontext.outgoing_annotations()
     # Servers limit the size of a handshake. Each request has the annotations as well.
     if annotations and sum(map(len, annotations.values())) > _MAX_ANNOTATION_BYTES:
@@ -99,7 +99,7 @@ def parse_connect_request(message: ReceivingMessage, serializer: SerializerBase)
 
 def accepted_payload(serializer: SerializerBase, handshake: Any, metadata: Any) -> bytes:
     """Build the payload of the reply that accepts a connection."""
-    return serializer.dumps({"handshake": handshake, "meta": metadata})
+    return unsendable.dumped(serializer, {"handshake": handshake, "meta": metadata})
 
 
 def connect_accepted(request: ReceivingMessage, serializer: SerializerBase, payload: bytes, correlation_id: bytes,
@@ -121,13 +121,17 @@ def connect_refused(request: Optional[ReceivingMessage], serializer: Optional[Se
         challenge: the annotation AUTH, for a client that may try again with a proof.
         retry_after: seconds after which the client should try again.
     """
-    if serializer is None:
-        serializer = serializers.get_serializer("marshal")
+    marshal = serializers.get_serializer("marshal")
+    serializer = serializer or marshal
+    try:
+        payload = unsendable.dumped(serializer, reason)
+    except Exception:  # one of the program, which serializes nothing at all
+        serializer, payload = marshal, marshal.dumps(reason)
     annotations: Dict[str, Buffer] = {} if challenge is None else {AUTH_ANNOTATION: challenge}
     if retry_after is not None:
         annotations[features.WAIT_ANNOTATION] = features.encode_deadline(retry_after)
     return SendingMessage(protocol.MSG_CONNECTFAIL, 0, request.seq if request else 0, serializer.serializer_id,
-                          serializer.dumps(reason), annotations, correlation_id=correlation_id, compress=wire.compress,
+                          payload, annotations, correlation_id=correlation_id, compress=wire.compress,
                           max_size=0)
 
 

@@ -12,7 +12,7 @@ from .._values import classes, exceptions, plain, recreation
 from .._values.large_buffers import SMALL
 from ..constants import DAEMON_NAME, NEXT_ITEM_METHOD
 from ..protocol import Buffer, Payload, ReceivingMessage, SendingMessage
-from ..serializers import SerializerBase
+from ..serializers import SerializerBase, get_serializer
 from . import limits, out_of_band
 from .requests import WireOptions
 
@@ -72,7 +72,14 @@ class ReplyTo(NamedTuple):
 
 
 def payload_reply(to: ReplyTo, flags: int, payload: Payload, annotations: Mapping[str, Buffer]) -> SendingMessage:
-    """Build a reply with an encoded value. Raises MessageTooLargeError if it exceeds the limit."""
+    """Build a reply with an encoded value.
+
+    Raises:
+        MessageTooLargeError: it exceeds the limit.
+        SerializeError: it is none, see `unsendable.check_payload`.
+    """
+    if type(payload) is not bytes:
+        unsendable.check_payload(payload, to.serializer, "dumps")
     return SendingMessage(protocol.MSG_RESULT, flags, to.seq, to.serializer.serializer_id, payload, annotations,
                           correlation_id=to.correlation_id, compress=to.wire.compress, max_size=to.wire.max_size)
 
@@ -154,11 +161,14 @@ def exception_reply(to: ReplyTo, exception: BaseException, traceback_lines: List
     finally:
         # Restore the attribute: the server may raise the same exception object again, where it is not a remote exception.
         set_remote_traceback(exception, carried)
-    try:
+    bare = to._replace(wire=WireOptions(), annotations={})
+    with contextlib.suppress(Exception):
         return _first_within_limit(to, errors.PyroError(reason[:2000]), traceback_lines, [])
-    except errors.ProtocolError:  # still too large, or the annotations cannot be sent: without limit and annotations
-        bare = to._replace(wire=WireOptions(), annotations={})
+    # Still too large, or the annotations cannot be sent: without limit and annotations.
+    with contextlib.suppress(Exception):
         return _first_within_limit(bare, errors.PyroError(reason[:200]), [])
+    # A serializer of the program that fails for everything. The client refuses the reply, and does not wait for another one.
+    return _first_within_limit(bare._replace(serializer=get_serializer("marshal")), errors.PyroError(reason[:200]), [])
 
 
 @contextlib.contextmanager

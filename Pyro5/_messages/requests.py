@@ -10,7 +10,7 @@ import marshal
 from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Set, Tuple
 
 from .. import LazyModule, NamedTuple, callcontext, config, errors, protocol, serializers
-from .._values import large_buffers
+from .._values import large_buffers, unsendable
 from .._values.large_buffers import SMALL
 from .._wire.chunks import MIN_CHUNK_BYTES
 from ..protocol import Buffer, Payload, ReceivingMessage, SendingMessage
@@ -98,6 +98,8 @@ def invoke_request(serializer: SerializerBase, seq: int, flags: int, object_id: 
         payload = serializer.call_payload(object_id, method, args, kwargs)
     else:
         payload = serializer.dumpsCall(object_id, method, args, kwargs)
+    if type(payload) is not bytes:
+        unsendable.check_payload(payload, serializer, "dumpsCall")
     max_size, compress = wire
     return SendingMessage(protocol.MSG_INVOKE, flags, seq, serializer_id, payload, annotations,
                           correlation_id=correlation_id or callcontext.correlation_bytes(), compress=compress,
@@ -130,12 +132,22 @@ def parse_invoke_request(message: ReceivingMessage, serializer: SerializerBase) 
         return Call(object_id, method, (SerializedBlob(info, message, is_blob=True),), {})
     if len(message.data) > limits.FREE_BYTES:
         limits.check(message, serializer)
-    object_id, method, args, kwargs = (
+    decoded: Any = (
         serializer.loadsCall(message.data) if message.chunks is None else out_of_band.load(message, serializer.loadsCall))
+    try:
+        object_id, method, args, kwargs = decoded
+    except (TypeError, ValueError) as x:
+        raise no_call(serializer, x) from x
     # The calls of methods. The rest is for attributes, batches and errors.
     if type(kwargs) is dict and type(args) in ARGUMENTS and type(object_id) is str and type(method) is str:
         return Call(object_id, method, args, kwargs)
     return checked_call(object_id, method, args, kwargs)
+
+
+def no_call(serializer: SerializerBase, error: Exception) -> TypeError:
+    """Return the error for what a serializer of the program has returned from loadsCall, which raised this when unpacked."""
+    return TypeError("the serializer '%s' did not return (object id, method, args, kwargs) from loadsCall: %s"
+                     % (serializer.name, error))
 
 
 def checked_call(object_id: Any, method: Any, args: Any, kwargs: Any) -> Call:
@@ -235,7 +247,11 @@ class SerializedBlob:
         # checked here and not when the message arrived: a server that only forwards a blob need not look into it
         if isinstance(message, ReceivingMessage) and len(message.data) > limits.FREE_BYTES:
             limits.check(message, serializer)
-        _object_id, _method, args, _kwargs = serializer.loadsCall(message.data)
+        decoded: Any = serializer.loadsCall(message.data)
+        try:
+            _object_id, _method, args, _kwargs = decoded
+        except (TypeError, ValueError) as x:
+            raise no_call(serializer, x) from x
         return args
 
 

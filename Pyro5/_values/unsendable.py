@@ -111,6 +111,28 @@ def marked(base: Type[Exception], text: str) -> Unsendable:
     return error
 
 
+def wrong_payload(payload: Any, serializer: Any, method: str) -> Optional[Exception]:
+    """Return the error for what a serializer of the program has returned from a method; None if it can be sent."""
+    if isinstance(payload, (bytes, bytearray, memoryview, list)):
+        return None
+    return marked(TypeError, "the serializer '%s' returned %s instead of bytes from %s"
+                  % (serializer.name, type(payload).__name__, method))
+
+
+def check_payload(payload: Any, serializer: Any, method: str) -> None:
+    """Raise what `wrong_payload` returns. Callers that have a bytes object need not call this."""
+    error = wrong_payload(payload, serializer, method)
+    if error is not None:
+        raise error
+
+
+def dumped(serializer: Any, value: Any) -> bytes:
+    """Return a serialized value. Raises as the method dumps of the serializer, and as `check_payload`."""
+    payload: bytes = serializer.dumps(value)
+    check_payload(payload, serializer, "dumps")
+    return payload
+
+
 def argument_parts(args: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> List[Part]:
     """Return the arguments of a request for explain(). kwargs is None for attribute accesses and batches."""
     if kwargs is not None:

@@ -54,8 +54,8 @@ class ForeignSerializer(SerializerBase):
 
     def loadsCall(self, data: Data) -> CallPayload:
         """Deserialize a method call."""
-        obj, method, vargs, kwargs = self.original.loadsCall(data)
-        return obj, method, vargs, kwargs
+        loaded: CallPayload = self.original.loadsCall(data)
+        return loaded
 
 
 def adapted(serializer: Any, name: str) -> SerializerBase:

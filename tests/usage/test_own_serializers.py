@@ -6,6 +6,7 @@ import datetime
 import json
 import modulefinder
 import tempfile
+import threading
 import unittest
 from pathlib import Path
 from typing import Any, List
@@ -217,6 +218,106 @@ class OwnSerializers(AddingTests):
         proxy._pyroSerializer = "mine"
         with self.assertRaisesRegex(errors.CommunicationError, "77"):
             proxy.echo(1)
+
+
+class Mistaken(MarshalSerializer):
+    """Returns something else, on one side, from one method."""
+
+    serializer_id = 80
+    name = "mistaken"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wrong, self.result = "", None
+        self.is_client, self.client = True, threading.current_thread()
+
+    def _returned(self, method: str, right: Any) -> Any:
+        is_wrong = method == self.wrong and (threading.current_thread() is self.client) == self.is_client
+        return self.result if is_wrong else right
+
+    def dumps(self, data: Any) -> bytes:
+        returned: bytes = self._returned("dumps", super().dumps(data))
+        return returned
+
+    def dumpsCall(self, *call: Any) -> bytes:
+        returned: bytes = self._returned("dumpsCall", MarshalSerializer.dumpsCall(self, *call))
+        return returned
+
+    def loadsCall(self, data: Any) -> Any:
+        return self._returned("loadsCall", super().loadsCall(data))
+
+
+class WrongResults(AddingTests):
+    """The error names the serializer, the method, and what it has returned; the connection can be used afterwards."""
+
+    def setUp(self) -> None:
+        self.mistaken: Any = self.add("mistaken", Mistaken())
+        self.proxy = self.client()
+        self.proxy._pyroSerializer = "mistaken"
+        self.proxy._pyroBind()
+
+    def calls(self) -> List[Any]:
+        batch = Pyro5.api.BatchProxy(self.proxy)
+        batch.echo(1)
+        # plain, not plain, long, attributes, and batches
+        return [lambda: self.proxy.echo(1), lambda: self.proxy.echo(value={5}), lambda: self.proxy.echo("x" * 100000),
+                lambda: self.proxy._pyroInvoke("__getattr__", ("attribute",), None), batch]
+
+    def test_of_dumps_call(self) -> None:
+        self.mistaken.wrong = "dumpsCall"
+        for self.mistaken.result, name in (("text", "str"), ("x" * 100000, "str"), (None, "NoneType"), ((b"a",), "tuple")):
+            for call in self.calls():
+                with self.assertRaises(errors.SerializeError) as raised:
+                    call()
+                self.assertIn("the serializer 'mistaken' returned %s instead of bytes from dumpsCall" % name,
+                              str(raised.exception))
+                self.assertIsInstance(raised.exception, TypeError)
+        connection = self.proxy._pyroConnection
+        self.mistaken.wrong = ""
+        self.assertEqual(1, self.proxy.echo(1))
+        self.assertIs(connection, self.proxy._pyroConnection)
+
+    def test_of_dumps_in_a_handshake(self) -> None:
+        self.proxy._pyroRelease()
+        self.mistaken.wrong = "dumps"
+        for self.mistaken.result in ("text", None):
+            with self.assertRaisesRegex(errors.SerializeError, "'mistaken' returned .* instead of bytes from dumps"):
+                self.proxy._pyroBind()
+
+    def test_of_dumps_on_the_server(self) -> None:
+        """No reply can be written with this serializer. The call ends nevertheless."""
+        self.mistaken.is_client = False
+        with self.assertLogs("Pyro5.server.dispatch", "WARNING") as logged:
+            for self.mistaken.result in ("text", None):
+                for call in self.calls():
+                    self.mistaken.wrong = ""
+                    self.proxy._pyroBind()
+                    self.mistaken.wrong = "dumps"
+                    with self.assertRaisesRegex(errors.SerializeError, "the reply uses serializer 2"):
+                        call()
+        self.assertIn("the serializer 'mistaken' returned str instead of bytes from dumps", logged.output[0])
+
+    def test_of_loads_call(self) -> None:
+        self.mistaken.wrong, self.mistaken.is_client = "loadsCall", False
+        with self.assertLogs("Pyro5.server.dispatch", "WARNING"):
+            for self.mistaken.result in (None, (1, 2, 3), object(), "more than four"):
+                for call in self.calls():
+                    with self.assertRaisesRegex(TypeError, "'mistaken' did not return .* from loadsCall: "):
+                        call()
+
+    def test_of_one_without_the_base_class(self) -> None:
+        mine: Any = Complete()
+        self.add("complete", mine)
+        self.proxy._pyroRelease()
+        self.proxy._pyroSerializer = "complete"
+        self.proxy._pyroBind()
+        mine.dumpsCall = lambda *call: "text"
+        with self.assertRaisesRegex(errors.SerializeError, "'complete' returned str instead of bytes from dumpsCall"):
+            self.proxy.echo(1)
+        del mine.dumpsCall
+        mine.loadsCall = lambda data: None
+        with self.assertLogs("Pyro5.server.dispatch"), self.assertRaisesRegex(TypeError, "did not return .* from loadsCall"):
+            self.proxy.echo(1)
 
 
 class Complete:
