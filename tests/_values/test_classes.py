@@ -14,7 +14,9 @@ from typing import Any
 
 import serpent
 
-import Pyro5.api  # registers the package's own classes
+import Pyro5.client
+import Pyro5.core
+import Pyro5.server  # also registers all classes of the package
 from Pyro5 import errors, serializers
 from Pyro5._values import classes, exceptions, recreation
 from Pyro5.serializers import SerializerBase
@@ -306,7 +308,7 @@ class Converters(Base):
 
 class Autoproxy(Base):
     def test_replacement(self) -> None:
-        uri = Pyro5.api.URI("PYRO:thing@localhost:55")
+        uri = Pyro5.core.URI("PYRO:thing@localhost:55")
         classes.set_autoproxy(lambda obj: uri if isinstance(obj, (Thing, ListThing)) else None)
         SerializerBase.register_class_to_dict(Thing, lambda thing: {})
         for serializer in self.each():
@@ -320,7 +322,7 @@ class Autoproxy(Base):
 
 class OwnClasses(Base):
     def test_subclasses_have_their_own_tag(self) -> None:
-        class SpecialURI(Pyro5.api.URI):
+        class SpecialURI(Pyro5.core.URI):
             pass
 
         for serializer in self.each():
