@@ -24,7 +24,6 @@ def _command() -> str:
 
 
 def _overview() -> Iterator[str]:
-    """Yield the lines of the table of all tools."""
     package = __package__ or ""
     rows = [("TOOL", "THE SAME AS", "WHAT IT DOES")]
     rows += [(tool.name, "python -m %s.%s" % (package, tool.module), tool.does) for tool in TOOLS]

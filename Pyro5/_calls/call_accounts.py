@@ -23,7 +23,6 @@ MAX_TRACEBACK = 8000  # characters of the traceback of a method's last error
 
 
 def _traceback_text(error: Exception) -> str:
-    """Return the traceback of an exception for the statistics."""
     # Never with the values of variables: other clients than the one that has made the call can read it. Printable, because
     # a text with other characters may be one that a serializer cannot send.
     try:

@@ -136,7 +136,6 @@ class ReplyEncoding:
         return joined(get_request().response, self._own_annotations())
 
     def _own_annotations(self) -> Dict[str, Any]:
-        """Return the annotations of the daemon."""
         own: Dict[str, Any] = self._daemon.annotations()
         return own
 

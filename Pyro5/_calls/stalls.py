@@ -144,7 +144,6 @@ def _lines_of(coroutine: Any) -> Iterator[str]:
 
 
 def _stack_of(call: Any) -> str:
-    """Return the stack of a call as text."""
     watch, thread = getattr(call.on_cancel, "__self__", None), call.thread
     task = getattr(watch, "_task", None)
     if task is not None:  # of an async method

@@ -315,7 +315,8 @@ class StreamTable:
     def client_disconnected(self, client: Any) -> None:
         """Make the streams of a client linger, or close them if they must not."""
         linger_expires_at = self._clock() + self._linger
-        host = _host_of(client)
+        address = getattr(client, "peer_address", None)
+        host = str(address[0]) if isinstance(address, tuple) else ""  # a Unix domain socket has none
         with self._lock:
             orphans = self._owned.pop(client, {})
             # By host, because a client that reconnects has a new port. The limit per client holds for those, too.
@@ -371,9 +372,3 @@ class StreamsById(Mapping[str, Any]):
 
 def _terminated() -> errors.PyroError:
     return errors.PyroError("item stream terminated: it is unknown, was closed, or has expired")
-
-
-def _host_of(client: Any) -> str:
-    """Return the host address of a connection; empty if it has no network address."""
-    address = getattr(client, "peer_address", None)
-    return str(address[0]) if isinstance(address, tuple) else ""

@@ -45,7 +45,6 @@ class ToolParser(argparse.ArgumentParser):
         return next(filter(None, hints), "")
 
     def _long_options(self) -> Iterator[str]:
-        """Yield the long options of this parser and its commands."""
         for action in self._actions:
             yield from (text for text in action.option_strings if text.startswith("--"))
             if isinstance(action, argparse._SubParsersAction):

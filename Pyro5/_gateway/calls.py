@@ -65,6 +65,19 @@ def _registration(entry: Any) -> Registration:
     return Registration(exact(str, entry[0]), frozenset(exact(str, tag) for tag in entry[1]))
 
 
+def by_location(registrations: Mapping[str, Registration]) -> Dict[str, Dict[str, URI]]:
+    """Return location of a server -> name -> URI; without registrations whose URI is of no use."""
+    servers: Dict[str, Dict[str, URI]] = {}
+    for name, registration in registrations.items():
+        try:
+            uri = URI(registration.uri)
+        except errors.PyroError:
+            continue
+        if uri.protocol == "PYRO":
+            servers.setdefault(str(uri.location), {})[name] = uri
+    return servers
+
+
 class NameServers:
     """Connections to the name server, shared by all threads; each connection is used by one thread at a time.
 

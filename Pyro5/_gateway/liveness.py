@@ -9,8 +9,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional
 from .._naming.liveness import Answer, Prober
 from .._naming.probe_queue import Question
 from .._values.uri import URI
-from ..errors import PyroError
-from .calls import Registration
+from .calls import Registration, by_location
 
 log = logging.getLogger("Pyro5.utils.gatewaycalls")
 
@@ -88,7 +87,7 @@ class DeadObjects:
 
     def _check(self, registered: Mapping[str, Registration], ended: threading.Event) -> None:
         try:
-            self._ask_servers(_by_location(registered))
+            self._ask_servers(by_location(registered))
         except Exception as x:  # thread boundary
             log.warning("checking which objects are there failed: %s: %s", type(x).__name__, x)
         finally:
@@ -127,18 +126,6 @@ class DeadObjects:
                 self._unanswered = list(waiting)
                 self._prober = None
             prober.close()
-
-
-def _by_location(registered: Mapping[str, Registration]) -> Dict[str, Dict[str, URI]]:
-    servers: Dict[str, Dict[str, URI]] = {}
-    for name, registration in registered.items():
-        try:
-            uri = URI(registration.uri)
-        except PyroError:   # it cannot be checked
-            continue
-        if uri.protocol == "PYRO":
-            servers.setdefault(str(uri.location), {})[name] = uri
-    return servers
 
 
 def _dead_of(uris: Mapping[str, URI], answer: Answer) -> Dict[str, Any]:

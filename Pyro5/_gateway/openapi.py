@@ -134,7 +134,6 @@ def _field(parameter: Mapping[str, Any]) -> Schema:
 
 
 def _access(name: str, attribute: Mapping[str, Any]) -> Dict[str, Any]:
-    """Return the operations of an attribute."""
     member = attribute["name"]
     reading = _operation(name, member, attribute["doc"], "Read " + member)
     reading["responses"] = _responses({"description": "The value.", "content": {"application/json": {"schema": {}}}})

@@ -48,7 +48,9 @@ class ServerMetrics:
 
     def response(self) -> Response:
         """Return the response to ``/metrics``."""
-        exposed = _exposed_ids(self._registrations())
+        # The ids of the objects, each with the first of its names, by the location of their server.
+        exposed = {location: {str(uri.object): name for name, uri in sorted(uris.items(), reverse=True)}
+                   for location, uris in calls.by_location(self._registrations()).items()}
         # All servers are asked at the same time, each of them once.
         found, missing = ask_all(sorted(exposed), self._report, ASK_SECONDS)
         reports, is_up = [], dict.fromkeys(sorted({**found, **missing}), 0)
@@ -87,19 +89,6 @@ def _visible_rows(rows: Mapping[str, Any], exposed: Mapping[str, str]) -> Dict[s
         # A generated id is another one after each start of the server, which the reader of a chart takes for another object.
         if object_id in found and shown_id(object_id) != object_id and name not in found:
             found[name] = found.pop(object_id)
-    return found
-
-
-def _exposed_ids(registrations: Mapping[str, Registration]) -> Dict[str, Dict[str, str]]:
-    """Return the ids of the exposed objects, and their names, by the location of their server."""
-    found: Dict[str, Dict[str, str]] = {}
-    for name, registration in sorted(registrations.items()):
-        try:
-            uri = URI(registration.uri)
-        except errors.PyroError:
-            continue
-        if uri.protocol == "PYRO" and uri.location:
-            found.setdefault(uri.location, {}).setdefault(str(uri.object), name)
     return found
 
 

@@ -57,7 +57,9 @@ class ServerStatus:
 
     def read(self, registrations: Mapping[str, Registration]) -> Dict[str, Any]:
         """Return ``servers``, location -> dict; and ``objects``, name -> dict, without those of servers that do not answer."""
-        names = _names_by_location(registrations)
+        # location of a server -> name -> object id
+        names = {location: {name: str(uri.object) for name, uri in uris.items()}
+                 for location, uris in calls.by_location(registrations).items()}
         with self._lock:
             self._samples = {location: samples for location, samples in self._samples.items() if location in names}
         found, missing = ask_all(list(names), lambda location: self._ask(location, names[location].values()), ASK_SECONDS)
@@ -122,19 +124,6 @@ def _value(proxy: Proxy, method: str, arguments: List[Any]) -> Any:
     if not reply.ok or len(reply.payload) > REPORT_BYTES:
         raise errors.ProtocolError("%s of the server cannot be used" % method)
     return json.loads(reply.payload)
-
-
-def _names_by_location(registrations: Mapping[str, Registration]) -> Dict[str, Dict[str, str]]:
-    """Return location of a server -> name -> object id."""
-    found: Dict[str, Dict[str, str]] = {}
-    for name, registration in registrations.items():
-        try:
-            uri = URI(registration.uri)
-        except errors.PyroError:
-            continue
-        if uri.protocol == "PYRO":
-            found.setdefault(str(uri.location), {})[name] = str(uri.object)
-    return found
 
 
 def _about_server(report: Row) -> Row:

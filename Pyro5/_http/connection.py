@@ -167,7 +167,6 @@ class Connection:
             self._finish()
 
     def _handle_requests(self) -> None:
-        """Process requests until the connection is closed."""
         patience = self._limits.head_seconds
         try:
             while not self.close_connection and self._is_coming(patience):

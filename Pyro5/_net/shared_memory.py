@@ -166,7 +166,6 @@ class SharedMemory:
         mapped[_ACCEPTED_AT] = 1
 
     def _divide(self) -> None:
-        """Create the objects for the areas of the segment."""
         starts = [_HEADER_BYTES + number * AREA_BYTES for number in (self._sending, self._receiving)]
         self._output = shared_areas.SendingArea(self._map, self._descriptor, _BUSY_AT[self._sending], starts[0], AREA_BYTES)
         self._input = shared_areas.ReceivingArea(self._map, self._descriptor, _BUSY_AT[self._receiving], starts[1], AREA_BYTES)

@@ -168,8 +168,3 @@ def behavior(instance_mode: InstanceMode = "session",
 def instancing_of(clazz: type) -> Tuple[str, Optional[InstanceCreator]]:
     """Return (instance_mode, instance_creator) of a class, the defaults if @behavior was not used."""
     return getattr(clazz, "_pyroInstancing", ("session", None))
-
-
-def closes_instances(clazz: type) -> bool:
-    """Return whether ``close()`` of session instances of a class is called when their client disconnects."""
-    return bool(getattr(clazz, "_pyroClosing", True))

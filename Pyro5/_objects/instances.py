@@ -87,7 +87,7 @@ def close_session_instances(connection: Any, spawn: Callable[[Callable[[], Any]]
     tracked = set(map(id, snapshot(connection.tracked_resources)))
     for clazz, instance in list(connection.pyroInstances.items()):
         # Looked up in the class: an instance with __getattr__ may claim to have any method.
-        closable = callable(getattr(type(instance), "close", None)) and exposure.closes_instances(clazz)
+        closable = callable(getattr(type(instance), "close", None)) and getattr(clazz, "_pyroClosing", True)
         if closable and id(instance) not in tracked:
             _close(instance, spawn)
 

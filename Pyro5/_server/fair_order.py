@@ -255,7 +255,6 @@ class FairOrder:
         return is_waiting and 0 <= self._seconds_of(_account_of(data)) < limit_seconds
 
     def _in_order(self, entries: List[Any]) -> List[_Waiting]:
-        """Return the entries in the order in which they are handled."""
         order: List[_Waiting] = []
         # Of a shared account, the connection that comes first determines what is expected.
         shared: Dict[Any, Tuple[float, float]] = {}

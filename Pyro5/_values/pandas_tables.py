@@ -198,10 +198,6 @@ def _values_from(pandas: Any, form: Any, convert: classes.Convert) -> Any:
     return _made(lambda: _KINDS[kind](pandas, form, convert))
 
 
-def _from_array(pandas: Any, form: Mapping[str, Any], convert: classes.Convert) -> Any:
-    return _array(form, "data", convert, _ARRAY_KINDS)
-
-
 def _from_objects(pandas: Any, form: Mapping[str, Any], convert: classes.Convert) -> Any:
     values = convert(form.get("values")) if type(form.get("values")) in plain.SEQUENCES else None
     if values is None or form.get("dtype") not in ("object", "str"):
@@ -245,4 +241,5 @@ def _from_masked(pandas: Any, form: Mapping[str, Any], convert: classes.Convert)
 
 
 _KINDS: Mapping[str, Callable[[Any, Mapping[str, Any], classes.Convert], Any]] = {
-    "array": _from_array, "objects": _from_objects, "categories": _from_categories, "zone": _from_zone, "masked": _from_masked}
+    "array": lambda pandas, form, convert: _array(form, "data", convert, _ARRAY_KINDS), "objects": _from_objects,
+    "categories": _from_categories, "zone": _from_zone, "masked": _from_masked}

@@ -176,12 +176,10 @@ def _start_ns_loop(host: Optional[str] = None, port: Optional[int] = None, enabl
 
 
 def _sql_storage(dbfile: str) -> Any:
-    """Open a storage in an SQLite file."""
     return nameserver.open_storage("sql:%s" % dbfile)
 
 
 def _dbm_storage(dbmfile: str) -> Any:
-    """Open a storage in a dbm file."""
     return nameserver.open_storage("dbm:%s" % dbmfile)
 
 
@@ -193,7 +191,6 @@ def _refuse_hmac_key(key: Optional[bytes]) -> None:
 
 
 def _gone(what: str, instead: str) -> Callable[..., NoReturn]:
-    """Return a function that raises NotImplementedError."""
     # At the call and not at the import: a program that imports the name but does not use it still runs.
     def gone(*args: Any, **kwargs: Any) -> NoReturn:
         raise NotImplementedError("%s no more: %s" % (what, instead))
@@ -208,7 +205,6 @@ _flame = _gone("Flame is", "write a class that exposes what is needed")
 # ---------------------------------------------------------------- functions of socketutil
 
 def _get_ip_version(hostname_or_address: Any) -> int:
-    """Return the version of the ip address of a host: 4 or 6."""
     return socketutil.get_ip_address(str(hostname_or_address)).version
 
 
@@ -357,7 +353,6 @@ def _public_names(module: types.ModuleType) -> Dict[str, Any]:
 
 
 def _stand_ins() -> Dict[str, _StandIn]:
-    """Return the stand-ins for the submodules, by name."""
     of = _public_names
     # The hooks for tracebacks moved from util to errors.
     tracebacks = {name: getattr(errors, name) for name in ("get_pyro_traceback", "format_traceback", "excepthook")}

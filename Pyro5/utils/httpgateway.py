@@ -86,10 +86,6 @@ def make_parser() -> ToolParser:
     return parser
 
 
-def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
-    return make_parser().parse_args(args)
-
-
 class _StopSignals(console.StopSignals):
     """Stops a server when a signal arrives."""
 
@@ -149,7 +145,7 @@ def _run(options: argparse.Namespace) -> None:
 
 def main(args: Optional[Sequence[str]] = None) -> int:
     """Run the command line tool; return its exit code."""
-    options = _parse(args)
+    options = make_parser().parse_args(args)
     return console.exit_code_of(lambda: _run(options))
 
 

@@ -236,7 +236,8 @@ def _read_without_long_strings(text: str) -> Any:
     outside = _MARK.join(parts[::2])[header_size:]
     if _has_any(outside, ("'", '"', "\\")):
         return NOT_FAST
-    strings = parts[1::2] if plain else list(map(_unescape, parts[1::2]))
+    # ValueError for characters that are not in latin-1
+    strings = parts[1::2] if plain else [part[1:-1].encode("latin-1").decode("unicode_escape") for part in parts[1::2]]
     value = _read_parts(outside, [r"\u0000%d" % index for index in range(len(strings))])
     return _put_strings(value, {"\0%d" % index: string for index, string in enumerate(strings)})
 
@@ -247,11 +248,6 @@ def _split_at_quotes(text: str) -> List[str]:
     while len(quotes) <= 2 * _MAX_STRINGS and (quote := text.find("'", quotes[-1] + 1)) >= 0:
         quotes.append(quote)
     return [text[start + 1:end] for start, end in zip(quotes, [*quotes[1:], len(text)])]
-
-
-def _unescape(string: str) -> str:
-    """Return the value of a string literal. Raises ValueError if it contains characters that are not in latin-1."""
-    return string[1:-1].encode("latin-1").decode("unicode_escape")
 
 
 def _put_strings(value: Any, strings: Dict[str, str]) -> Any:

@@ -92,7 +92,7 @@ def _text(value: Any, bytes_repr: bool, depth_left: int) -> str:
     # the order of the tests is that of the frequency of the types in messages
     kind = type(value)
     if kind in _BY_REPR:
-        return repr(value) if kind is not str or len(value) < SHORT_TEXT else _long_text(value)
+        return repr(value) if kind is not str or len(value) < SHORT_TEXT or _plain_contents(value) is None else f"'{value}'"
     if kind is float and isfinite(value):  # the library writes inf and nan in other ways
         return repr(value)
     if not depth_left:
@@ -102,10 +102,6 @@ def _text(value: Any, bytes_repr: bool, depth_left: int) -> str:
     if kind in _SEQUENCES:
         return _sequence_text(value, kind, bytes_repr, depth_left - 1)
     return _other_text(value, kind, bytes_repr)
-
-
-def _long_text(text: str) -> str:
-    return repr(text) if _plain_contents(text) is None else f"'{text}'"
 
 
 def _other_text(value: Any, kind: type, bytes_repr: bool) -> str:

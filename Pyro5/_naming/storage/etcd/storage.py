@@ -9,7 +9,7 @@ import time
 from typing import Any, Callable, ContextManager, Dict, FrozenSet, ItemsView, Iterable, Iterator, List, Optional, Set
 
 from .... import config, constants, errors
-from .. import Registration, T, cost
+from .. import Registration, T
 from ..details import NO_DETAILS, Change, Details, Lease, SharedStorage, from_text, to_text
 from .client import EtcdClient
 from .follower import Follower
@@ -99,9 +99,6 @@ class EtcdStorage(SharedStorage):
         with self._mirror.lock:
             texts = {name: to_text(self[name][0], details) for name, details in self._mirror.details.items()}
         return {name: text for name, text in texts.items() if text is not None}
-
-    def total_cost(self) -> int:
-        return sum(cost(name, registration) for name, registration in self.items())
 
     # ------------------------------------------------------------ changing
 
