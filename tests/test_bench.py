@@ -9,7 +9,8 @@ import tempfile
 import time
 import unittest
 from dataclasses import replace
-from typing import Any, Dict, List
+from typing import Any, Dict, Iterator, List
+from unittest import mock
 from xml.etree import ElementTree
 
 from .bench import __main__ as program
@@ -17,7 +18,7 @@ from .bench import chart, etcd, figures, report, scaling, steps, threads, watche
 from .bench.footprint import start_up
 from .bench.processes import PLACEMENTS, PROJECT, BenchmarkError, Placement, Side
 from .bench.limits import together
-from .bench.programs import bare, peers
+from .bench.programs import bare, peers, timing
 from .bench.programs.cases import CASES
 from .bench.progress import Progress
 from .bench.runner import matching, measure
@@ -169,6 +170,22 @@ class Reckoning(unittest.TestCase):
         self.assertEqual((1.0, 200.0), (one.of_limit, one.limit_per_second))
         one, = figures.figures(made_up(measurement("threads", besides=[200.0] * 3)))
         self.assertIsNone(one.of_limit)
+
+    def test_the_processor_time_of_connecting_does_not_count(self) -> None:
+        used = [0.0]    # by the server
+
+        @contextlib.contextmanager
+        def connected() -> Iterator[Any]:
+            used[0] += 1
+            yield lambda: None
+            used[0] += 1
+        found = timing.with_processor_time(lambda: timing.rate_of_threads(3, connected, 0.001), lambda: used[0])
+        self.assertEqual(0.0, found["server_us"])
+        self.assertEqual(6.0, used[0])
+        found = timing.with_processor_time(lambda: timing.rate(lambda: connected().__enter__(), 0.001), lambda: used[0])
+        self.assertGreater(found["server_us"], 0)
+        with self.assertRaisesRegex(ValueError, "a thread has failed"), mock.patch("threading.excepthook"):
+            timing.rate_of_threads(3, lambda: contextlib.nullcontext(lambda: 1 / 0), 0.001)
 
     def test_clients_at_the_same_time(self) -> None:
         # the server used 0.9 of a processor for all of them, as each has seen

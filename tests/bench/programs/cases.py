@@ -17,7 +17,7 @@ from Pyro5 import api
 from Pyro5.callcontext import current_context
 
 from . import workload
-from .timing import rate, rate_of_threads
+from .timing import measured, rate, rate_of_threads
 
 BATCHED_CALLS = 200
 ENDLESS = 10 ** 12
@@ -176,9 +176,11 @@ def in_flight(peer: Peer, seconds: float, new_event_loop: Any = asyncio.new_even
     async def measure() -> float:
         async with aio.Proxy(peer.uri, serializer=peer.serializer) as proxy:
             expect(workload.SUM, await proxy.add(*workload.SUMMANDS))
-            started = time.perf_counter()
-            counts = await asyncio.gather(*[caller(proxy, started + seconds) for _ in range(CALLS_IN_FLIGHT)])
-            return float(sum(counts) / (time.perf_counter() - started))
+            with measured():
+                started = time.perf_counter()
+                counts = await asyncio.gather(*[caller(proxy, started + seconds) for _ in range(CALLS_IN_FLIGHT)])
+                elapsed = time.perf_counter() - started
+            return float(sum(counts) / elapsed)
 
     loop = new_event_loop()
     try:

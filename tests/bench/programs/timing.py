@@ -1,17 +1,19 @@
 """How something is measured: repeated for a while, by one thread or by several, with the processor time of both sides."""
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from typing import Any, Callable, ContextManager, Dict, List, Tuple
+from typing import Any, Callable, ContextManager, Dict, Iterator, List, Tuple
 
 MICRO = 1e6
 
 
 def rate(action: Callable[[], Any], seconds: float, units: int = 1) -> float:
     """Repeat an action for this time, at least once; return the units per second, when each repetition has so many."""
-    started = time.perf_counter()
-    count, ended = repeat(action, started + seconds)
+    with measured():
+        started = time.perf_counter()
+        count, ended = repeat(action, started + seconds)
     return count * units / (ended - started)
 
 
@@ -35,25 +37,73 @@ def rate_of_threads(number: int, connected: Callable[[], ContextManager[Callable
     """
     done: List[Tuple[int, float]] = []
     started: List[float] = []
-    ready = threading.Barrier(number, lambda: started.append(time.perf_counter()))
+    # Of all threads and this one: when all are connected, when they begin, when they end, and before they close.
+    step = threading.Barrier(number + 1)
 
     def caller() -> None:
         try:
             with connected() as action:
                 action()
-                ready.wait()
+                step.wait()
+                step.wait()
                 done.append(repeat(action, started[0] + seconds))
+                step.wait()
+                step.wait()
         except BaseException:
-            ready.abort()
+            step.abort()
             raise
     callers = [threading.Thread(target=caller) for _ in range(number)]
     for thread in callers:
         thread.start()
+    # A thread that fails ends the waiting of all others.
+    with contextlib.suppress(threading.BrokenBarrierError):
+        step.wait()
+        with measured():
+            started.append(time.perf_counter())
+            step.wait()
+            step.wait()
+        step.wait()
     for thread in callers:
         thread.join()
     if len(done) < number:
         raise ValueError("a thread has failed")
     return sum(count for count, _ in done) / (max(ended for _, ended in done) - started[0])
+
+
+class Meter:
+    """Counts the time, and the processor time of both sides, from `begin` to `end`.
+
+    Args:
+        server_seconds: return the processor time of the server's process.
+    """
+
+    def __init__(self, server_seconds: Callable[[], float]) -> None:
+        self._server_seconds = server_seconds
+        self._began: Tuple[float, float, float] = (0.0, 0.0, 0.0)
+        self.passed: Tuple[float, float, float] = (0.0, 0.0, 0.0)  # time, of the client, of the server
+        self.has_ended = False
+
+    def begin(self) -> None:
+        server = self._server_seconds()
+        self._began = time.perf_counter(), time.process_time(), server
+
+    def end(self) -> None:
+        elapsed, client = time.perf_counter() - self._began[0], time.process_time() - self._began[1]
+        self.passed = elapsed, client, self._server_seconds() - self._began[2]
+        self.has_ended = True
+
+
+_meters: List[Meter] = []   # that of the measurement
+
+
+@contextlib.contextmanager
+def measured() -> Iterator[None]:
+    """Count the processor time of this block, instead of that of the whole measurement: without that of connecting."""
+    for meter in _meters:
+        meter.begin()
+    yield
+    for meter in _meters:
+        meter.end()
 
 
 def with_processor_time(measure: Callable[[], float], server_seconds: Callable[[], float]) -> Dict[str, float]:
@@ -62,9 +112,15 @@ def with_processor_time(measure: Callable[[], float], server_seconds: Callable[[
     Args:
         server_seconds: return the processor time of the server's process.
     """
-    server, client, started = server_seconds(), time.process_time(), time.perf_counter()
-    units = measure()
-    elapsed, client = time.perf_counter() - started, time.process_time() - client
-    server = server_seconds() - server
+    meter = Meter(server_seconds)
+    meter.begin()
+    _meters.append(meter)
+    try:
+        units = measure()
+    finally:
+        _meters.clear()
+    if not meter.has_ended:
+        meter.end()
+    elapsed, client, server = meter.passed
     each = MICRO / elapsed / units if units else 0.0
     return {"rate": units, "client_us": client * each, "server_us": server * each}
