@@ -94,7 +94,7 @@ MODULES = """
     _cli _cli.access_options _cli.console _cli.parser _cli.tool_table _cli.completion_scripts
     _cli.progress _cli.registrations
     nameserver nsc
-    _aio_server.serving _aio_server.nameserver aio
+    _aio_server.nameserver aio
     _cli.object_options _cli.server_stats _cli.findings _cli.machine_check _cli.peer_check _cli.etcd_check
     tools tools.serve tools.call tools.inspection tools.doctor tools.key tools.user tools.cert
     tools.configuration tools.completion

@@ -1,4 +1,4 @@
-"""The Daemon for asyncio programs."""
+"""The Daemon for asyncio programs, and serve(), which publishes objects in one call."""
 from __future__ import annotations
 
 import asyncio
@@ -6,10 +6,11 @@ import functools
 import inspect
 import logging
 import time
-from typing import Any, Callable, Dict, Generator, Optional, Type, cast
+from typing import Any, Callable, Dict, Generator, Mapping, Optional, Type, cast
 
 from .. import config
 from .._aio.name_server import keep_registered, registered_in_thread, sync_proxy
+from .._aio.naming import locate_ns
 from .._aio.proxy import Proxy
 from .._auth.setup import server_gate
 from .._calls.error_log import RepeatFilter
@@ -381,4 +382,43 @@ def _if_async(daemon: Daemon, name: str) -> Optional[Callable[..., Any]]:
     return method if function is not getattr(Daemon, name) and inspect.iscoroutinefunction(method) else None
 
 
-Daemon.__module__ = "Pyro5.aio"
+async def serve(objects: Mapping[Any, Optional[str]], host: Host = None, port: int = 0, daemon: Optional[Daemon] = None,
+                use_ns: bool = True, verbose: bool = True) -> None:
+    """Register objects and classes, and serve them until the daemon is shut down or the task is cancelled; in the task that
+    ``asyncio.run`` runs, also until Ctrl-C or SIGTERM. Then remove their names from the name server.
+
+    Args:
+        objects: object or class -> name; None: a generated id, and no name in the name server.
+        host, port: the address for a new daemon (ignored if `daemon` is given).
+        daemon: use this daemon; it is closed at the end, like a new one.
+        use_ns: register the names in the name server; if False, the names are the object ids in the daemon.
+        verbose: print what is registered.
+
+    Raises:
+        NamingError: no name server was found.
+    """
+    async with daemon if daemon is not None else Daemon(host, port) as serving:
+        if use_ns:
+            async with await locate_ns() as nameserver:
+                await _publish(serving, objects, nameserver, verbose)
+        else:
+            await _publish(serving, objects, None, verbose)
+        with EndOnSignals(serving.shutdown):
+            if verbose:
+                print("Pyro daemon running.", flush=True)
+            await serving.wait_for_shutdown()
+    if verbose:
+        print("Pyro daemon stopped.", flush=True)
+
+
+async def _publish(daemon: Daemon, objects: Mapping[Any, Optional[str]], nameserver: Any, verbose: bool) -> None:
+    """Register objects, and their names in the name server, from which the daemon removes them when it ends."""
+    for obj, name in objects.items():
+        uri = daemon.register(obj, name if nameserver is None else None)
+        if nameserver is not None and name is not None:
+            await daemon.register_with(nameserver, name, obj, safe=False)  # also if a server that was killed still has it
+        if verbose:
+            print("Object %r:\n    uri = %s%s" % (obj, uri, "\n    name = %s" % name if name else ""), flush=True)
+
+
+Daemon.__module__ = serve.__module__ = "Pyro5.aio"

@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict, Mapping, Optional
 
 from .. import errors
 from .._client.parallel import ask_all
-from .._observe.metrics_text import CONTENT_TYPE, metrics_text
+from .._observe.metrics_text import CONTENT_TYPE, Family, metrics_text
 from .._observe.statistics import shown_id
 from .._values.uri import URI
 from ..constants import DAEMON_NAME
@@ -98,7 +98,7 @@ def _check_size(size: int) -> None:
 
 
 def _up(is_up: Mapping[str, int]) -> str:
-    lines = ["# HELP pyro_server_up 1 if the server has sent its statistics.", "# TYPE pyro_server_up gauge"]
-    escaped = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
-    lines += ['pyro_server_up{location="%s"} %d' % (location.translate(escaped), up) for location, up in is_up.items()]
-    return "\n".join(lines) + "\n" if is_up else ""
+    family = Family("pyro_server_up", "gauge", "1 if the server has sent its statistics.")
+    for location, up in is_up.items():
+        family.add(up, {"location": location})
+    return "".join(line + "\n" for line in family.lines) if is_up else ""

@@ -17,7 +17,7 @@ _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 _HISTOGRAM, _COUNTER, _GAUGE = "histogram", "counter", "gauge"
 
 
-class _Family:
+class Family:
     """All samples of one metric."""
 
     def __init__(self, name: str, kind: str, meaning: str) -> None:
@@ -55,8 +55,8 @@ def metrics_text(reports: Iterable[Tuple[Labels, Mapping[str, Any]]]) -> str:
     return "".join(line + "\n" for family in families.values() if len(family.lines) > 2 for line in family.lines)
 
 
-def _families() -> Dict[str, _Family]:
-    return {name: _Family(name, kind, meaning) for name, kind, meaning in (
+def _families() -> Dict[str, Family]:
+    return {name: Family(name, kind, meaning) for name, kind, meaning in (
         ("rpc_server_call_duration_seconds", _HISTOGRAM, "Durations of calls."),
         ("rpc_server_call_errors_total", _COUNTER, "Calls that raised an exception."),
         ("pyro_server_serving", _GAUGE, "1 if the health of the daemon is SERVING."),
@@ -73,7 +73,7 @@ def _families() -> Dict[str, _Family]:
     )}
 
 
-def _add_calls(families: Dict[str, _Family], labels: Labels, report: Mapping[str, Any]) -> None:
+def _add_calls(families: Dict[str, Family], labels: Labels, report: Mapping[str, Any]) -> None:
     for object_id, methods in report["objects"].items():
         for method, row in methods.items():
             of_method = {**labels, "rpc_system": "pyro5", "rpc_service": object_id, "rpc_method": method}
@@ -81,7 +81,7 @@ def _add_calls(families: Dict[str, _Family], labels: Labels, report: Mapping[str
             families["rpc_server_call_errors_total"].add(row["errors"], of_method)
 
 
-def _add_server(families: Dict[str, _Family], labels: Labels, report: Mapping[str, Any]) -> None:
+def _add_server(families: Dict[str, Family], labels: Labels, report: Mapping[str, Any]) -> None:
     families["pyro_server_serving"].add(report["health"] == "SERVING", labels)
     families["pyro_server_start_time_seconds"].add(float(report["since"]), labels)
     for state in "idle", "busy":

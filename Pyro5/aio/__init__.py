@@ -10,9 +10,8 @@ from .._aio.naming import locate_ns, resolve, wait_for
 from .._aio.proxy import BatchProxy, Proxy
 from .._aio.proxy import setattr_remote as setattr
 from .._aio.streams import ItemStream
-from .._aio_server.daemon import Daemon
+from .._aio_server.daemon import Daemon, serve
 from .._aio_server.nameserver import start_ns
-from .._aio_server.serving import serve
 from .._client.retry import Retry
 from .._observe.interceptors import of_asyncio_clients
 from .._values.uri import URI
