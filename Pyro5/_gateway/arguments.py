@@ -1,6 +1,7 @@
 """Parse the parameters of a request: query string, form, JSON."""
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from typing import Any, Dict, Iterator, List, Mapping, Tuple, Union
@@ -98,7 +99,12 @@ def call_arguments(environ: Environ, query: Mapping[str, Any], lease: Lease) -> 
         Refused: the body is too large, incomplete, or of an unknown type.
     """
     try:
-        return _arguments(environ, query, lease)
+        # A body without POST has no defined meaning.
+        body = _read_body(environ, lease) if environ["REQUEST_METHOD"] == "POST" else b""
+        if not body:
+            return [], dict(query)
+        with _turn_for(body, lease):
+            return _body_arguments(environ, query, body, lease)
     except Exhausted as x:
         raise _no_memory(x) from x
 
@@ -114,12 +120,14 @@ def assigned_value(environ: Environ, lease: Lease) -> Any:
         # curl -d sends any body with the type of a form. A form has no meaning here.
         if _content_type(environ) not in ("", _JSON, _FORM):
             raise Refused(responses.error(415, TypeError("the value of an attribute is sent as application/json")))
-        if len(body) <= SMALL_BODY_BYTES:
-            return _parse_json(body, lease)
-        with lease.converting:
+        with _turn_for(body, lease):
             return _parse_json(body, lease)
     except Exhausted as x:
         raise _no_memory(x) from x
+
+
+def _turn_for(body: bytes, lease: Lease) -> Any:
+    return lease.converting if len(body) > SMALL_BODY_BYTES else contextlib.nullcontext()
 
 
 def _no_memory(x: Exhausted) -> Refused:
@@ -130,17 +138,6 @@ def _no_memory(x: Exhausted) -> Refused:
 
 def _content_type(environ: Environ) -> str:
     return str(environ.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()
-
-
-def _arguments(environ: Environ, query: Mapping[str, Any], lease: Lease) -> Tuple[List[Any], Dict[str, Any]]:
-    # A body without POST has no defined meaning.
-    body = _read_body(environ, lease) if environ["REQUEST_METHOD"] == "POST" else b""
-    if not body:
-        return [], dict(query)
-    if len(body) <= SMALL_BODY_BYTES:
-        return _body_arguments(environ, query, body, lease)
-    with lease.converting:
-        return _body_arguments(environ, query, body, lease)
 
 
 def _body_arguments(environ: Environ, query: Mapping[str, Any], body: bytes, lease: Lease) -> Tuple[List[Any], Dict[str, Any]]:

@@ -11,7 +11,7 @@ import threading
 import time
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
-from .. import NamedTuple, constants, errors
+from .. import constants, errors
 from .._values.uri import URI
 from .liveness import Answer, Prober
 from .probe_queue import Question
@@ -37,12 +37,7 @@ def checked_period(seconds: float) -> float:
     return seconds
 
 
-class _Registration(NamedTuple):
-    """A registration that can be checked, as of the current round."""
-
-    name: str
-    uri_text: str
-    object_id: str
+Entry = Tuple[str, str]  # name and uri text
 
 
 class AutoCleaner:
@@ -65,8 +60,7 @@ class AutoCleaner:
         self._period_seconds = period_seconds
         self._prober = prober or Prober()
         self._clock = clock
-        # name and uri -> when the object was first found missing; used by the cleaning thread only
-        self._missing_since: Dict[Tuple[str, str], float] = {}
+        self._missing_since: Dict[Entry, float] = {}  # when each was first found missing; used by the cleaning thread only
         self._stopping = threading.Event()
         self._thread: Optional[threading.Thread] = None
 
@@ -101,35 +95,30 @@ class AutoCleaner:
         registrations = self._registrations()
         self._missing_since = {key: since for key, since in self._missing_since.items()
                                if registrations.get(key[0]) == key[1]}
-        servers, questions = _by_server(registrations)
+        servers, questions = _by_server(registrations.items())
         removed = 0
         for question, answer in self._prober.ask(questions):
-            for registration in servers[str(question.uri.location)]:
+            for entry, object_id in servers[str(question.uri.location)]:
                 if self._stopping.is_set():  # the storage may be closed already
                     return
-                removed += self._judge(registration, answer)
+                removed += self._judge(entry, _problem(answer, object_id))
         log.debug("autoclean: checked %d registrations at %d servers in %.1f seconds, removed %d",
                   len(registrations), len(servers), self._clock() - began, removed)
 
-    def _judge(self, registration: _Registration, answer: Answer) -> bool:
+    def _judge(self, entry: Entry, problem: Optional[str]) -> bool:
         """Remove a registration if its object has been missing long enough; return whether it was removed."""
-        name, uri_text, object_id = registration
-        key = name, uri_text
-        if answer.failure is not None:
-            problem = "not reachable (%s)" % answer.failure
-        elif object_id in answer.unknown:
-            problem = "its server has no such object"
-        else:
-            self._missing_since.pop(key, None)
+        name, uri_text = entry
+        if problem is None:
+            self._missing_since.pop(entry, None)
             return False
-        if key not in self._missing_since:
-            self._missing_since[key] = self._clock()
+        if entry not in self._missing_since:
+            self._missing_since[entry] = self._clock()
             log.info("autoclean: %s (%s) is missing: %s", name, uri_text, problem)
-        missing_seconds = self._clock() - self._missing_since[key]
+        missing_seconds = self._clock() - self._missing_since[entry]
         if missing_seconds < MISSING_SECONDS:
             return False
         # Forgotten before the removal: if the storage fails, the next round begins to count again.
-        del self._missing_since[key]
+        del self._missing_since[entry]
         # False if it was registered again meanwhile, with another URI.
         if not self._remove(name, uri_text):
             return False
@@ -137,18 +126,19 @@ class AutoCleaner:
         return True
 
 
-def _by_server(registrations: Mapping[str, str]) -> Tuple[Dict[str, List[_Registration]], List[Question]]:
-    """Return the registrations that can be checked, grouped by the location of their server, and a question per server."""
-    servers: Dict[str, List[_Registration]] = {}
+def _by_server(entries: Iterable[Entry]) -> Tuple[Dict[str, List[Tuple[Entry, str]]], List[Question]]:
+    """Return those that can be checked, each with its object id, by the location of their server; and a question per server.
+    """
+    servers: Dict[str, List[Tuple[Entry, str]]] = {}
     uris: Dict[str, URI] = {}
-    for name, uri_text in registrations.items():
-        uri = uri_to_check(name, uri_text)
+    for entry in entries:
+        uri = uri_to_check(*entry)
         if uri is not None:
             location = str(uri.location)
             uris[location] = uri
-            servers.setdefault(location, []).append(_Registration(name, uri_text, str(uri.object)))
+            servers.setdefault(location, []).append((entry, str(uri.object)))
     # One question per server: it is connected to once, even for thousands of names.
-    questions = [Question(uris[location], frozenset(registration.object_id for registration in found))
+    questions = [Question(uris[location], frozenset(object_id for _, object_id in found))
                  for location, found in servers.items()]
     return servers, questions
 
@@ -166,9 +156,6 @@ def uri_to_check(name: str, uri_text: str) -> Optional[URI]:
     return uri if uri.protocol == "PYRO" else None
 
 
-Entry = Tuple[str, str]  # name and uri text
-
-
 def problems_of(entries: Iterable[Entry], prober: Any = None) -> Dict[Entry, Optional[str]]:
     """Check many objects at the same time; return why each of them cannot be used, or None if it can.
 
@@ -177,16 +164,7 @@ def problems_of(entries: Iterable[Entry], prober: Any = None) -> Dict[Entry, Opt
     Args:
         prober: checks the servers; a `Prober` or an object with the same methods.
     """
-    servers: Dict[str, List[Tuple[Entry, str]]] = {}
-    uris = {}
-    for entry in entries:
-        uri = uri_to_check(*entry)
-        if uri is not None:
-            location = str(uri.location)
-            uris[location] = uri
-            servers.setdefault(location, []).append((entry, str(uri.object)))
-    questions = [Question(uris[location], frozenset(object_id for _, object_id in found))
-                 for location, found in servers.items()]
+    servers, questions = _by_server(entries)
     problems: Dict[Entry, Optional[str]] = {}
     with contextlib.closing(prober or Prober()) as asking:
         for question, answer in asking.ask(questions):
@@ -196,6 +174,7 @@ def problems_of(entries: Iterable[Entry], prober: Any = None) -> Dict[Entry, Opt
 
 
 def _problem(answer: Answer, object_id: str) -> Optional[str]:
+    """Return why an object cannot be used, None if it can."""
     if answer.failure is not None:
         return "not reachable (%s)" % answer.failure
     return "its server has no such object" if object_id in answer.unknown else None

@@ -193,7 +193,8 @@ class Matcher:
             try:
                 return process.matching(regex, names, seconds)
             except TimeoutError:
-                self._rest()
+                with self._changed:
+                    self._resting_until = self._clock() + self._limits.rest_seconds
                 log.warning("a regex was stopped after %.2f seconds: %.200r", seconds, regex)
                 raise errors.NamingError("the regex takes too long on the %d names here: simplify it, or search for a "
                                          "prefix or metadata" % len(names)) from None
@@ -250,10 +251,6 @@ class Matcher:
             self._changed.notify_all()
         if process is not None:
             self._give_back(process)
-
-    def _rest(self) -> None:
-        with self._changed:
-            self._resting_until = self._clock() + self._limits.rest_seconds
 
     def _give_back(self, process: _Process) -> None:
         with self._changed:
