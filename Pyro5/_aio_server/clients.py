@@ -75,6 +75,7 @@ class Clients(Limited):
     """
 
     event_loop: Any = None
+    pump: Callable[[AsyncConnection], None]  # handles the requests that were received
     _thread = 0  # the identifier of the thread of the event loop
 
     def __init__(self, hooks: DaemonHooks, pool: WorkerPool) -> None:
@@ -129,10 +130,6 @@ class Clients(Limited):
     def calls_running(self) -> int:
         """Return the number of requests that threads are running."""
         return self.pool.busy()
-
-    def pump(self, connection: AsyncConnection) -> None:
-        """Handle the requests that were received."""
-        raise NotImplementedError
 
     # ------------------------------------------------------------ timeouts
 

@@ -28,12 +28,8 @@ class ProxyOperators:
     """Base class of Proxy with the operators. Proxy implements `_pyroExposes` and `_pyroMethod`."""
 
     _pyro: Any
-
-    def _pyroExposes(self, name: str) -> bool:
-        raise NotImplementedError
-
-    def _pyroMethod(self, name: str) -> Any:
-        raise NotImplementedError
+    _pyroExposes: Callable[[str], bool]
+    _pyroMethod: Callable[[str], Any]
 
     def _pyroOperator(self, name: str) -> Callable[..., Any]:
         if not self._pyroExposes(name):

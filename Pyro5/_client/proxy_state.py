@@ -1,7 +1,7 @@
 """The attributes of a proxy that configure it or show its state, and what of it is copied, pickled, and sent over the wire."""
 from __future__ import annotations
 
-from typing import Any, List, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, List, Optional, Sequence, Set, Tuple
 
 from .. import config, serializers
 from .._values.uri import URI
@@ -84,6 +84,7 @@ class ProxyState(CommonState):
     """
 
     _pyro: Link
+    _pyroClearMethods: Callable[[], None]  # forgets the methods that are kept in the instance
 
     _pyroConnection: Optional[Connection] = _link_field("connection", "The connection, None while not connected.")
     _pyroRawWireResponse: bool = _link_field("raw_response", "Whether calls return the reply message, not the result in it.")
@@ -118,10 +119,6 @@ class ProxyState(CommonState):
         # Read once: another thread may release the proxy between the test and the use.
         connection = self._pyro.connection
         return None if connection is None else connection.sock.getsockname()
-
-    def _pyroClearMethods(self) -> None:
-        """Forget the methods that are kept in the instance."""
-        raise NotImplementedError
 
     def __setstate__(self, state: Sequence[Any]) -> None:
         # Pyrolite, the client for Java and .NET, sends a seventh entry

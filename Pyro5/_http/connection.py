@@ -164,7 +164,10 @@ class Connection:
         try:
             self._handle_requests()
         finally:
-            self._finish()
+            self.wfile.close()
+            self.rfile.close()
+            if self._unread:
+                self._linger()
 
     def _handle_requests(self) -> None:
         patience = self._limits.head_seconds
@@ -174,12 +177,6 @@ class Connection:
                 patience = self._limits.idle_seconds
         except OSError as x:
             log.debug("lost %s: %s", self.client_address, x)
-
-    def _finish(self) -> None:
-        self.wfile.close()
-        self.rfile.close()
-        if self._unread:
-            self._linger()
 
     # ------------------------------------------------------------ reading a request
 

@@ -78,6 +78,10 @@ class LeasedNames:
     _require_writer: Callable[[], None]
     _require_names: Callable[[Iterable[str]], None]
     _turns: Optional[SearchTurns]
+    all_uris: Callable[[], Dict[str, str]]
+    lookup: Callable[[str], Any]
+    _take_turn: Callable[[], None]
+    _registration: Callable[[str], Registration]
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -242,22 +246,8 @@ class LeasedNames:
             leased = self._leases.all_details()
         return {name: uri for name, uri in self.all_uris().items() if name not in leased}
 
-    def all_uris(self) -> Dict[str, str]:
-        """Return the uri text of every name."""
-        raise NotImplementedError
-
-    def lookup(self, name: str) -> Any:
-        """Return the uri of a name."""
-        raise NotImplementedError
-
     def _lease_table(self, storage: Storage) -> LeaseTable:
         return LeaseTable(self._clock)
-
-    def _take_turn(self) -> None:
-        raise NotImplementedError
-
-    def _registration(self, name: str) -> Registration:
-        raise NotImplementedError
 
     def _changed(self, change: Callable[[], T]) -> T:
         """Make a change, and notify watchers and the timer. The caller does not hold the lock."""

@@ -149,8 +149,7 @@ def make_parser() -> ToolParser:
     """Build the parser of the command line."""
     parser = ToolParser(prog="pyro5 cert", description="Make certificates for TLS with a private authority. "
                                      "Needs the command openssl.")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    commands.required = True
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     new = commands.add_parser("new", help="make an authority, a certificate for servers, and certificates for clients",
                               description="Make an authority (unless the folder has one), a certificate for servers, and "
                               "certificates for clients.")

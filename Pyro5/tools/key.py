@@ -31,8 +31,7 @@ def make_parser() -> ToolParser:
     """Build the parser of the command line."""
     parser = ToolParser(prog="pyro5 key", description="Create the file with the key that clients and servers "
                                      "share, so that they accept only each other.")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    commands.required = True  # without a command, argparse shows the usage
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, run, text in (("new", _new, "create a file with a random key, which only this user can read"),
                             ("check", _check, "check that a key file can be used")):
         command = commands.add_parser(name, help=text, description=text.capitalize() + ".")

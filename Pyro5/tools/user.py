@@ -115,8 +115,7 @@ def make_parser() -> ToolParser:
     """Build the parser of the command line."""
     parser = ToolParser(prog="pyro5 user", description="Change the file with the users that a server accepts. "
                                      "Servers notice changes without a restart.")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    commands.required = True
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, run, text in _COMMANDS:
         command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         if run is not _list:

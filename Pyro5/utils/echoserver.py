@@ -142,27 +142,19 @@ class EchoDaemon(Daemon):
 
     def __init__(self, host: Optional[str], port: int, unixsocket: Optional[str]) -> None:
         self.companions = contextlib.ExitStack()
-        # One thread: calls of the test object never run at the same time, so their output is not mixed up.
-        with _server_type("multiplex"):
+        # One thread: calls of the test object never run at the same time, so their output is not mixed up. The setting is
+        # restored, because the tool is also called by programs, whose own daemons have another type.
+        before, config.SERVERTYPE = config.SERVERTYPE, "multiplex"
+        try:
             super().__init__(host, port, unixsocket)
+        finally:
+            config.SERVERTYPE = before
 
     def close(self) -> None:
         """Close this daemon, then the companions. Can be called more than once."""
         # In this order: calls that are running may still use the companions.
         super().close()
         self.companions.close()
-
-
-@contextlib.contextmanager
-def _server_type(name: str) -> Iterator[None]:
-    """Set the type of daemons created in the block; a daemon reads the setting only when it is created."""
-    before = config.SERVERTYPE
-    # Restored, because the tool is also called by programs, whose own daemons have another type.
-    config.SERVERTYPE = name
-    try:
-        yield
-    finally:
-        config.SERVERTYPE = before
 
 
 def _start_name_server(daemon: EchoDaemon, host: str, say: Callable[[str], None]) -> None:
@@ -184,13 +176,6 @@ def _start_name_server(daemon: EchoDaemon, host: str, say: Callable[[str], None]
     ns_daemon.nameserver.register(OBJECT_NAME, daemon.uriFor(OBJECT_NAME))
 
 
-def _use_name_server(daemon: EchoDaemon, say: Callable[[str], None]) -> None:
-    """Register the echo object in the name server of this network."""
-    with locate_ns() as nameserver:
-        say("using name server at %s" % nameserver._pyroUri)
-        nameserver.register(OBJECT_NAME, daemon.uriFor(OBJECT_NAME))
-
-
 def _start(options: argparse.Namespace) -> Tuple[EchoDaemon, EchoServer]:
     """Create the daemon with the echo object, and start or use a name server according to the options."""
     say_more = console.say if options.verbose else console.say_nothing
@@ -205,7 +190,9 @@ def _start(options: argparse.Namespace) -> Tuple[EchoDaemon, EchoServer]:
         if options.nameserver:
             _start_name_server(daemon, options.host, say_more)
         elif options.naming:
-            _use_name_server(daemon, say_more)
+            with locate_ns() as nameserver:
+                say_more("using name server at %s" % nameserver._pyroUri)
+                nameserver.register(OBJECT_NAME, daemon.uriFor(OBJECT_NAME))
         else:
             say_more("not using a name server.")
     except BaseException:
@@ -242,12 +229,6 @@ def make_parser() -> ToolParser:
     return parser
 
 
-def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
-    options = make_parser().parse_args(args)
-    options.quiet = options.quiet and not options.verbose
-    return options
-
-
 def main(args: Optional[Sequence[str]] = None, returnWithoutLooping: bool = False) -> Any:
     """Run the command line tool.
 
@@ -257,7 +238,8 @@ def main(args: Optional[Sequence[str]] = None, returnWithoutLooping: bool = Fals
     Returns:
         the exit code; or, without looping, a tuple of the daemon, the `EchoServer` and its URI.
     """
-    options = _parse(args)
+    options = make_parser().parse_args(args)
+    options.quiet = options.quiet and not options.verbose
     # For tests, which run the request loop in a thread of their own.
     if returnWithoutLooping:
         daemon, echo = _start(options)

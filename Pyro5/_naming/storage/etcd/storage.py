@@ -9,7 +9,7 @@ import time
 from typing import Any, Callable, ContextManager, Dict, FrozenSet, ItemsView, Iterable, Iterator, List, Optional, Set
 
 from .... import config, constants, errors
-from .. import Registration, T
+from .. import Registration, StorageInMapping, T
 from ..details import NO_DETAILS, Change, Details, Lease, SharedStorage, from_text, to_text
 from .client import EtcdClient
 from .follower import Follower
@@ -30,7 +30,7 @@ CONFLICT_SECONDS = 0.1      # for which a change waits for those of other name s
 LOCK_SECONDS = 0.05         # between looking whether the storage is being closed
 
 
-class EtcdStorage(SharedStorage):
+class EtcdStorage(StorageInMapping, SharedStorage):
     """The registrations under a prefix of an etcd cluster, which any number of name servers can use at the same time.
 
     All of them are mirrored in memory. A change is recorded in a transaction by the operation, which the caller passes to
@@ -45,6 +45,7 @@ class EtcdStorage(SharedStorage):
         self._target = target
         self._client = EtcdClient(target)
         self._mirror = Mirror(target.prefix)
+        self._mapping = self._mirror.registrations  # reading one entry is atomic, so that takes no lock
         self._local = threading.local()  # the transaction of the thread, and the revision of its last change
         self._changes_lock: ContextManager[Any] = threading.RLock()  # held while changes are applied, see subscribe()
         self._listener: Callable[[List[Change]], None] = _ignore
@@ -62,18 +63,8 @@ class EtcdStorage(SharedStorage):
 
     # ------------------------------------------------------------ reading
 
-    def __getitem__(self, name: str) -> Registration:
-        # Without the lock: reading one entry of a dict is atomic.
-        return self._mirror.registrations[name]
-
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())
-
-    def __len__(self) -> int:
-        return len(self._mirror.registrations)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._mirror.registrations
 
     def items(self) -> ItemsView[str, Registration]:
         """Return the registrations as they are now."""
