@@ -90,7 +90,7 @@ MODULES = """
     _naming.autoclean _naming.authorization
     _gateway _gateway.calls _gateway.liveness _gateway.events _gateway.responses _gateway.memory
     _gateway.running _gateway.arguments _gateway.options _gateway.schemas
-    _gateway.status _gateway.operations _gateway.openapi _gateway.object_requests _gateway.app
+    _gateway.status _gateway.openapi _gateway.object_requests _gateway.app
     _cli _cli.access_options _cli.console _cli.parser _cli.tool_table _cli.completion_scripts
     _cli.progress _cli.registrations
     nameserver nsc

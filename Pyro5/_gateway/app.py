@@ -14,7 +14,7 @@ from .._client.call_options import earlier
 from .._http.connection import DISCONNECT
 from .._http.head import loggable_path
 from ..client import locate_ns
-from . import calls, openapi, operations, responses
+from . import calls, openapi, responses, status
 from .arguments import Environ, Parameters, parse_query
 from .calls import Fresh, NameServerGone, NameServers, Registration
 from .events import OpenStreams
@@ -212,7 +212,7 @@ class _State:
         # Browsers of several users ask for the list at the same time: they share one answer of the name server.
         self.objects = Fresh(self._list_exposed, LISTING_SECONDS)
         self.dead = DeadObjects(self.objects.get, DEAD_SECONDS)
-        self.metrics = Fresh(operations.ServerMetrics(self.objects.get, options.timeout).response, STATUS_SECONDS)
+        self.metrics = Fresh(status.ServerMetrics(self.objects.get, options.timeout).response, STATUS_SECONDS)
         self.servers = ServerStatus(options.timeout)
         self.status = Fresh(self.read_status, STATUS_SECONDS)
         self.descriptions = Fresh(lambda: openapi.read_all(list(self.objects.get()), self.describe), DESCRIPTION_SECONDS)
@@ -290,7 +290,7 @@ class _Request:
         if path in ("", "/"):
             location = quote(environ.get("SCRIPT_NAME", "")) + "/pyro/"
             return Response(302, responses.TEXT, b"", (("Location", location),))
-        if path in operations.PATHS:
+        if path in status.PATHS:
             return self._operate(path)
         if not path.startswith("/pyro/"):
             return responses.text(404)
@@ -304,10 +304,10 @@ class _Request:
         """Answer a monitoring system or a load balancer."""
         if self._environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return responses.text(405, headers=(("Allow", "GET, HEAD"),))
-        if path == operations.HEALTHZ:
+        if path == status.HEALTHZ:
             return responses.text(200, "ok\n")  # the gateway runs, and answers
-        if path == operations.READYZ:
-            return operations.ready(self._state.name_servers.location)
+        if path == status.READYZ:
+            return status.ready(self._state.name_servers.location)
         self._query = parse_query(self._environ)
         self._check_key()
         try:

@@ -1,4 +1,6 @@
-"""What the page shows about servers: whether they serve, how many calls they run, how long these take, and what failed."""
+"""What the page shows about servers: whether they serve, how many calls they run, how long these take, and what failed; and
+what monitoring systems and load balancers ask: the health of the gateway, and the metrics of the servers behind it.
+"""
 from __future__ import annotations
 
 import json
@@ -10,18 +12,22 @@ from typing import Any, Callable, Deque, Dict, Iterable, List, Mapping, Optional
 from .. import NamedTuple, errors
 from .._client.parallel import ask_all
 from .._observe.histogram import add, percentile
-from .._observe.statistics import GENERATED_IDS
+from .._observe.metrics_text import CONTENT_TYPE, Family, metrics_text
+from .._observe.statistics import GENERATED_IDS, shown_id
 from .._values import plain
 from .._values.uri import URI
 from ..client import Proxy
 from ..constants import DAEMON_NAME
-from . import calls
-from .calls import Registration
+from . import calls, responses
+from .calls import NameServerGone, Registration
+from .responses import Response
 
 ASK_SECONDS = 3.0           # until servers that have not answered are left out
 WINDOW_SECONDS = 20.0       # over which the rate of calls is computed
 HEALTH_QUESTIONS = 200      # objects of one server whose health is asked for
-REPORT_BYTES = 8 * 1024 * 1024
+REPORT_BYTES = 8 << 20
+# The paths that monitoring systems and load balancers ask.
+HEALTHZ, READYZ, METRICS = PATHS = ("/healthz", "/readyz", "/metrics")
 
 Row = Dict[str, Any]
 
@@ -166,3 +172,88 @@ def _recent(oldest: Optional[_Sample], sample: _Sample, object_id: str) -> Row:
     recent = [max(one - other, 0) for one, other in zip(now.buckets, earlier)]
     made = now.calls - before.calls
     return {"rate": max(made, 0) / (sample.at - oldest.at), "p99": percentile(recent if any(recent) else now.buckets, 0.99)}
+
+
+# ---------------------------------------------------------------- monitoring systems
+
+def ready(locate: Callable[[], Any]) -> Response:
+    """Return the response to ``/readyz``: whether the name server can be reached.
+
+    Args:
+        locate: asks the name server; raises NameServerGone.
+    """
+    try:
+        locate()
+    except NameServerGone:
+        return responses.text(503, "NOT_SERVING\n")
+    return responses.text(200, "SERVING\n")
+
+
+class ServerMetrics:
+    """The metrics of all servers whose objects the gateway exposes.
+
+    Args:
+        registrations: returns the exposed objects by name; raises the errors of the name server.
+        seconds: that a server has to answer; None for no other limit than ASK_SECONDS.
+    """
+
+    def __init__(self, registrations: Callable[[], Mapping[str, Registration]], seconds: Optional[float]) -> None:
+        self._registrations = registrations
+        self._seconds = ASK_SECONDS if seconds is None else min(seconds, ASK_SECONDS)
+
+    def response(self) -> Response:
+        """Return the response to ``/metrics``."""
+        # The ids of the objects, each with the first of its names, by the location of their server.
+        exposed = {location: {str(uri.object): name for name, uri in sorted(uris.items(), reverse=True)}
+                   for location, uris in calls.by_location(self._registrations()).items()}
+        # All servers are asked at the same time, each of them once.
+        found, missing = ask_all(sorted(exposed), self._report, ASK_SECONDS)
+        reports, is_up = [], dict.fromkeys(sorted({**found, **missing}), 0)
+        for location, report in sorted(found.items()):
+            try:
+                visible = {**report, "objects": _visible_rows(report["objects"], exposed[location])}
+                labels = {"location": location}
+                metrics_text([(labels, visible)])  # alone first: one server that sends nonsense must not spoil the rest
+            except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
+                continue
+            reports.append((labels, visible))
+            is_up[location] = 1
+        body = metrics_text(reports) + _up(is_up)
+        return Response(200, CONTENT_TYPE, body.encode("utf-8", "replace"), (("Cache-Control", "no-store"),))
+
+    def _report(self, location: str) -> Dict[str, Any]:
+        """Ask a server for its statistics. Raises PyroError."""
+        with calls.connected_proxy(URI("PYRO:%s@%s" % (DAEMON_NAME, location)), self._seconds, _check_size) as proxy:
+            reply = calls.as_json(proxy._pyroInvoke("stats", [], {}))
+        if not reply.ok:
+            raise errors.PyroError("the server has no statistics")
+        report = json.loads(reply.payload)
+        if type(report) is not dict:
+            raise errors.ProtocolError("the server did not send its statistics")
+        return report
+
+
+def _visible_rows(rows: Mapping[str, Any], exposed: Mapping[str, str]) -> Dict[str, Any]:
+    """Return the rows of exposed objects.
+
+    Args:
+        exposed: the names of the objects by id.
+    """
+    found = {object_id: each for object_id, each in rows.items() if object_id in exposed or object_id == "<others>"}
+    for object_id, name in exposed.items():
+        # A generated id is another one after each start of the server, which the reader of a chart takes for another object.
+        if object_id in found and shown_id(object_id) != object_id and name not in found:
+            found[name] = found.pop(object_id)
+    return found
+
+
+def _check_size(size: int) -> None:
+    if size > REPORT_BYTES:
+        raise errors.MessageTooLargeError("the statistics of a server have %d bytes" % size)
+
+
+def _up(is_up: Mapping[str, int]) -> str:
+    family = Family("pyro_server_up", "gauge", "1 if the server has sent its statistics.")
+    for location, up in is_up.items():
+        family.add(up, {"location": location})
+    return "".join(line + "\n" for line in family.lines) if is_up else ""
