@@ -142,6 +142,7 @@ LATE_IMPORTS = {
     ("_observe.interceptors", "add"): "inspect is large, and few programs have interceptors",
     ("_settings.table", "_accept_host"): "ipaddress is large, and most hosts are texts",
     ("configure", "dump"): "platform is for the dump only",
+    ("serializers.base", "register_own"): "the tables of the serializers are in the package, which imports this module",
     ("serializers.serpent", "_slow_loads"): "their regular expressions take a while, and most texts are read in the fast way",
     ("_settings.table", "closest"): "difflib makes the hint in an error",
     ("_calls.async_methods", "_event_loop"): "asyncio is large, and only daemons with async methods need it",

@@ -29,7 +29,8 @@ NOT_REGISTERED = object()    # result of registered_form for an object without a
 
 
 # The modules of own classes that the serializers do not import, by tag. A fixed table: no name from the network is imported.
-_HOMES = {"Pyro5.client.Proxy": ".client", "Pyro5.core.URI": "._values.uri", "Pyro5.server.Daemon": ".server"}
+_HOMES = {"Pyro5.client.Proxy": ".client", "Pyro5.core.URI": "._values.uri", "Pyro5.server.Daemon": ".server",
+          **{"Pyro5.util.%sSerializer" % name.capitalize(): ".serializers." + name for name in ("json", "marshal", "msgpack")}}
 _PACKAGE = __name__.rsplit(".", 2)[0]
 
 
@@ -236,7 +237,7 @@ def set_array_reference(refer: Callable[[Any], Any]) -> None:
 
 def accepted_tags() -> List[str]:
     """Return the sorted tags that are converted without converters of the program, except those of sqlite3 exceptions."""
-    return sorted(set(_own_dict_to_class) | set(exceptions.ACCEPTED))
+    return sorted({*_own_dict_to_class, *_HOMES, *exceptions.ACCEPTED})
 
 
 # ---------------------------------------------------------------- object -> dict

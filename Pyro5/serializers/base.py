@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union
 
 from .. import errors
@@ -10,7 +11,7 @@ from .._values.mismatch import CallMismatch, Mismatch
 from .._values.containers import Data
 
 __all__ = ["SerializerBase", "Data", "CallPayload", "Payload", "is_long", "is_long_dict", "may_be_tagged", "may_have_tag",
-           "too_deep"]
+           "register_own", "too_deep"]
 
 CallPayload = Tuple[Any, Any, Any, Any]      # object id, method, args, kwargs
 Payload = Union[bytes, List[bytes]]          # in one piece, or in several
@@ -431,3 +432,10 @@ def _may_contain_dicts(value: Any, levels: int) -> bool:
 def too_deep(action: str) -> errors.SerializeError:
     """Build the error for data that is nested too deeply. action: "serialized" or "deserialized"."""
     return errors.SerializeError("the data is nested too deeply to be %s" % action)
+
+
+def register_own(clazz: Type[SerializerBase]) -> None:
+    """Register a serializer class to be sent as a tagged dict. The tag is that of 5.x; its module does not exist."""
+    tag = "Pyro5.util.%sSerializer" % clazz.name.capitalize()
+    classes.register_own_dict(clazz, tag, lambda serializer: {classes.TAG: tag},
+                              lambda data, convert: importlib.import_module(__package__).get_serializer(clazz.name))

@@ -7,7 +7,7 @@ from typing import Any, Callable, Iterable, List, Mapping, Optional, Sequence, T
 
 from .._values import classes, containers, numpy_scalars, plain_copy, registered_types
 from .._values.registered_types import builtin_subclasses
-from .base import CallPayload, Data, Payload, SerializerBase, is_long, may_have_tag
+from .base import CallPayload, Data, Payload, SerializerBase, is_long, may_have_tag, register_own
 
 __all__ = ["JsonSerializer"]
 
@@ -219,6 +219,9 @@ class JsonSerializer(SerializerBase):
             return classes.array_to_plain(obj)
         array = numpy_scalars.array_form(obj, as_text=True)
         return self.class_to_dict(obj) if array is numpy_scalars.NO_ARRAY else array
+
+
+register_own(JsonSerializer)
 
 
 class _TextBytesSerializer(JsonSerializer):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, Mapping, Optional,
 
 from .. import LazyModule, errors
 from .._values import classes, numpy_scalars, plain, plain_copy
-from .base import LONG_DATA, TAG_BYTES, Data, Payload, SerializerBase, is_long, may_be_tagged, too_deep
+from .base import LONG_DATA, TAG_BYTES, Data, Payload, SerializerBase, is_long, may_be_tagged, register_own, too_deep
 
 if TYPE_CHECKING:
     from .._values.marshal import check
@@ -173,6 +173,9 @@ class MarshalSerializer(SerializerBase):
                 raise
             return value    # marshal will raise its own error for it
         return value if converted is value else self._to_plain_inside(converted, around)
+
+
+register_own(MarshalSerializer)
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, Deque, Dict, List, Mapping, Optional, Sequence, Tuple
 from .. import errors
 from .._values import classes, containers, msgpack_check, numpy_scalars, plain_copy, unsendable
 from .._values.registered_types import builtin_subclasses
-from .base import LONG_DATA, TAG_BYTES, CallPayload, Data, Payload, SerializerBase, is_long, may_be_tagged
+from .base import LONG_DATA, TAG_BYTES, CallPayload, Data, Payload, SerializerBase, is_long, may_be_tagged, register_own
 
 __all__ = ["MsgpackSerializer"]
 
@@ -187,6 +187,9 @@ class MsgpackSerializer(SerializerBase):
             return array
         ext = _to_ext(obj)
         return self.class_to_dict(obj) if ext is None else self._ext_type(*ext)
+
+
+register_own(MsgpackSerializer)
 
 
 def _to_ext(obj: Any) -> Optional[Tuple[int, bytes]]:

@@ -12,7 +12,7 @@ from .. import LazyModule, config, serpent_name
 from .._values import classes, containers, hash_flooding, plain, plain_copy
 from .._values.serpent import reader, writer
 from .._values.serpent.writer import HEADER, SHORT_TEXT
-from .base import CallPayload, Data, Payload, SerializerBase, is_long, is_long_dict, may_have_tag
+from .base import CallPayload, Data, Payload, SerializerBase, is_long, is_long_dict, may_have_tag, register_own
 
 if TYPE_CHECKING:
     from .._values.serpent import calls, slow_writer
@@ -204,6 +204,9 @@ class SerpentSerializer(SerializerBase):
             if value is not reader.NOT_FAST:
                 return value, False
         return _with_tags(calls.fast_loads_call(text), text)
+
+
+register_own(SerpentSerializer)
 
 
 def _with_placeholders(value: Any, long_values: List[Any]) -> Any:
