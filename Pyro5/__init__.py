@@ -43,7 +43,8 @@ class LazyModule:
             rebuilding = LazyModule(globals(), ".rebuilding")
 
     Type checkers, tools that bundle programs, and the test of the layers see an ordinary import. Everything that a first call
-    needs is still imported at the top of its file.
+    needs is still imported at the top of its file. An import statement in a function is for what servers do not need either,
+    which load all of these: ssl, sqlite3, asyncio, packages that are optional. The reason stands beside it.
 
     Thread-safe: imports have locks, and all threads put the same module into the namespace.
 
@@ -178,7 +179,7 @@ def serpent_name() -> str:
     Raises:
         ModuleNotFoundError: it is not installed.
     """
-    import importlib.util
+    import importlib.util  # LazyModule is for modules that are used by their last name
     parent = __name__.rpartition(".")[0]
     for name in (parent + ".serpent", "serpent") if parent else ("serpent",):
         if sys.modules.get(name) is not None or importlib.util.find_spec(name):

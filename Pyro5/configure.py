@@ -13,14 +13,19 @@ import itertools
 import logging
 import os
 import sys
-from typing import Any, ClassVar, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
-from . import __version__
+from . import LazyModule, __version__
 from ._settings.table import BY_NAME, SETTINGS, Setting, accept_bool, closest, from_environment, ignored_variables
 from ._settings.table import ENVIRONMENT_PREFIX as ENVIRONMENT_PREFIX
 from ._settings.table import origin, own, shown, suitable_values
 from ._settings.table import program_serializers as program_serializers
 from .constants import PROTOCOL_VERSION
+
+if TYPE_CHECKING:
+    import platform
+else:
+    platform = LazyModule(globals(), "platform")
 
 __all__ = ["Configuration", "dump", "global_config"]
 
@@ -118,7 +123,6 @@ class Configuration:
 
     def dump(self) -> str:
         """Return a readable text with the version, the platform and all settings."""
-        import platform
         lines = [
             "Pyro version: %s" % __version__,
             "Loaded from: %s" % os.path.dirname(os.path.abspath(__file__)),

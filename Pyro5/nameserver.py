@@ -38,10 +38,10 @@ log = logging.getLogger("Pyro5.nameserver")
 def __getattr__(name: str) -> Any:
     """Return the storage classes that are imported on first use."""
     if name == "SqlStorage":
-        from ._naming.storage.sqlite import SqlStorage
+        from ._naming.storage.sqlite import SqlStorage  # see storage.specs
         return SqlStorage
     if name == "DbmStorage":
-        from ._naming.storage.dbm import DbmStorage
+        from ._naming.storage.dbm import DbmStorage  # see storage.specs
         return DbmStorage
     raise AttributeError("module '%s' has no attribute '%s'" % (__name__, name))
 
@@ -289,7 +289,7 @@ def _loopback_hint(daemon: NameServerDaemon, host: str) -> Iterable[str]:
 
 def make_parser() -> ToolParser:
     """Build the parser of the command line."""
-    from ._cli.parser import ToolParser
+    from ._cli.parser import ToolParser  # it imports argparse, which programs with a name server do not need
     parser = ToolParser(prog="pyro5-ns", description="Run a name server.")
     option = parser.add_argument
     option("-n", "-H", "--host", help="host name or address to listen on (default: the setting HOST)")

@@ -440,7 +440,7 @@ def log_wiredata(logger: logging.Logger, text: str, msg: Union[SendingMessage, R
     if msg.type in _HANDSHAKE_TYPES:
         logger.debug("%s: %r data=<%d bytes of a handshake>", text, msg, len(msg.data))
         return
-    import uuid
+    import uuid  # only for LOGWIRE
     corr_id = None if msg.corr_bytes is None else uuid.UUID(bytes=msg.corr_bytes)
     if isinstance(msg, SendingMessage):
         logger.debug("%s: %r corr_id=%s data=%r", text, msg, corr_id, msg.data)

@@ -1,5 +1,5 @@
 """What clients and servers import: it loads the rest, with the cryptography of the standard library, only if the settings have
-credentials.
+credentials. So the imports are in the functions.
 """
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def client_exchange(object_id: str, sock: Any, target: str, has_secrets: bool = 
     """
     if not (config.AUTH_KEY_FILE or config.AUTH_USER):
         return None
+    # only with credentials, as all of these
     from .credentials import ClientExchange
     return ClientExchange(object_id, sock, target, has_secrets)
 
@@ -33,6 +34,7 @@ def broadcast_question() -> Any:
     """
     if not (config.AUTH_KEY_FILE and config.AUTH_REQUIRED):
         return None
+    # only with a key
     from .broadcasts import SecretQuestion
     from .files import load_key
     return SecretQuestion(load_key(config.AUTH_KEY_FILE))
@@ -46,6 +48,7 @@ def broadcast_answer(question: bytes, uri: bytes) -> Optional[bytes]:
     """
     if not config.AUTH_KEY_FILE:
         return None
+    # only with a key
     from .broadcasts import answer
     from .files import load_key
     return answer(load_key(config.AUTH_KEY_FILE), question, uri)
@@ -63,5 +66,5 @@ def server_gate(users_file: Optional[str]) -> Any:
     users_file = users_file or config.AUTH_USERS_FILE or ""
     if not (config.AUTH_KEY_FILE or users_file):
         return None
-    from .gate import Gate
+    from .gate import Gate  # only with a key or users
     return Gate(config.AUTH_KEY_FILE or "", users_file, bool(config.AUTH_REQUIRED))

@@ -20,7 +20,7 @@ class AsyncMethods:
         self._loop: Any = None
 
     def _event_loop(self) -> Any:
-        from .async_loop import AsyncLoop
+        from .async_loop import AsyncLoop  # only with async methods: it imports asyncio
         with self._lock:
             if self._loop is None:
                 self._loop = AsyncLoop()
@@ -44,7 +44,7 @@ class AsyncMethods:
 
     def items(self, iterator: Any) -> Any:
         """Return the items of an asynchronous iterator, for a `StreamTable`."""
-        from .async_streams import AsyncItems
+        from .async_streams import AsyncItems  # it imports asyncio
         return AsyncItems(iterator, self._event_loop().spawn)
 
     def spawn(self, function: Any) -> None:

@@ -50,7 +50,7 @@ def use(options: argparse.Namespace) -> None:
     if options.key_file is not None:
         config.AUTH_KEY_FILE = options.key_file
     if config.AUTH_KEY_FILE:
-        from .._auth.files import load_key
+        from .._auth.files import load_key  # only with a key
         load_key(config.AUTH_KEY_FILE)  # reported now, and not as an error of the first connection
     if getattr(options, "users_file", None) is not None:
         config.AUTH_USERS_FILE = options.users_file
@@ -67,6 +67,7 @@ def _use_user(name: str) -> None:
     if not sys.stdin.isatty():
         raise ValueError("the password of %s is needed: set AUTH_PASSWORD_FILE (PYRO_AUTH_PASSWORD_FILE) to a file that "
                          "contains it" % name)
+    # only with a user
     import getpass
     from .._auth import credentials
     credentials.typed_passwords[name] = getpass.getpass("Password of %s: " % name)

@@ -188,7 +188,7 @@ def _first_bytes(address: Any) -> bytes:
 
 
 def _speaks_tls(address: Any) -> bool:
-    import ssl
+    import ssl  # only for this check
     # without verification, because only the protocol is of interest and no data is sent
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False

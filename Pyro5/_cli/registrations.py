@@ -1,12 +1,16 @@
 """What the control tool of the name server says about registrations: leases, members, and whether objects can be reached."""
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, List, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional
 
-from .. import NamedTuple, errors
+from .. import LazyModule, NamedTuple, errors
 from .._client.lease_keeper import knows_leases
 from .._values import plain
 
+if TYPE_CHECKING:
+    from .._naming import autoclean
+else:
+    autoclean = LazyModule(globals(), ".._naming.autoclean")
 
 _UNKNOWN = object()  # the object was not checked, or its server did not answer in time
 
@@ -93,9 +97,8 @@ def states(found: Dict[str, Any], leases: Dict[str, Dict[str, Any]]) -> Dict[str
     uris: Dict[str, List[str]] = {
         # A name without members stands for its only URI.
         name: sorted(leases.get(name, {}).get("members") or [str(uri)]) for name, (uri, _) in found.items()}
-    from .._naming.autoclean import problems_of
     # All at once: they are checked at the same time, so unreachable ones do not add up.
-    problems = problems_of((name, uri) for name, some in uris.items() for uri in some)
+    problems = autoclean.problems_of((name, uri) for name, some in uris.items() for uri in some)
     result = {}
     for name, some in uris.items():
         each = {uri: _state(problems.get((name, uri), _UNKNOWN)) for uri in some}

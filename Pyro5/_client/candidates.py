@@ -10,8 +10,11 @@ from .call_options import RANDOM
 from .ns_places import note_location, reachable_first
 
 if TYPE_CHECKING:
+    import random
+
     from . import discovery
 else:
+    random = LazyModule(globals(), "random")
     discovery = LazyModule(globals(), ".discovery")  # for names and tags: most of it looks for name servers
 
 log = logging.getLogger("Pyro5.discovery")
@@ -50,7 +53,6 @@ def connect_to_any(uri: URI, connect: Callable[[URI], T], reply_seconds: Optiona
 def in_order_of_trial(candidates: List[URI], pick: str = RANDOM) -> List[URI]:
     """Return the objects in random order, or else as they are; those that could not be reached a moment ago last."""
     if pick == RANDOM and len(candidates) > 1:
-        import random
         candidates = random.sample(candidates, len(candidates))
     return reachable_first(candidates, lambda each: str(each.location))
 

@@ -22,9 +22,9 @@ import re
 import socket
 import threading
 import time
-from typing import Any, Callable, Dict, Generic, Iterable, Iterator, List, Optional, Set, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Generic, Iterable, Iterator, List, Optional, Set, TypeVar, Union
 
-from .. import config, errors, socketutil
+from .. import LazyModule, config, errors, socketutil
 from .._auth.setup import broadcast_question
 from .._net import addresses
 from .._values.uri import URI
@@ -32,6 +32,11 @@ from ..constants import NAMESERVER_NAME, NS_QUESTION
 from .call_options import RANDOM, earlier
 from .ns_places import (FAILOVER_SECONDS, NameServerConnection as _NameServer, direct_uri, nameserver_uris, note_nameserver,
                         other_nameservers, place_of)
+
+if TYPE_CHECKING:
+    import random
+else:
+    random = LazyModule(globals(), "random")
 
 log = logging.getLogger("Pyro5.discovery")
 
@@ -292,7 +297,6 @@ def resolve(uri: Union[str, URI], delay_time: float = 0.0, reply_seconds: Option
     if isinstance(wanted, str):
         name = wanted
         return _ask_until_found(lambda nameserver: nameserver.lookup(name), delay_time, *place_of(uri), reply_seconds)
-    import random
     # random: clients that look up the same tags are spread over all objects that have them
     return _tagged_uri(uri, random.choice(_texts_with_tags(uri, delay_time, reply_seconds)))
 

@@ -7,12 +7,18 @@ import logging
 import threading
 import time
 from collections import deque
-from typing import Any, Callable, Deque, Optional, Set
+from typing import TYPE_CHECKING, Any, Callable, Deque, Optional, Set
 
+from .. import LazyModule
 from ..constants import CANCEL_METHOD, DAEMON_NAME
 from ..protocol import FLAGS_ONEWAY
 from .call_options import CallOptions, current_options
 from .pool import OPEN_SIDE
+
+if TYPE_CHECKING:
+    import uuid
+else:
+    uuid = LazyModule(globals(), "uuid")
 
 log = logging.getLogger("Pyro5.client")
 log_of_link = logging.getLogger("Pyro5.link")
@@ -165,7 +171,6 @@ CANCEL_SECONDS = 5.0
 
 def send_cancellation(link: Any, correlation_id: bytes, seq: Optional[int]) -> None:
     """Send a cancellation over a connection of its own, as the one of the call is in use. Errors are logged, not raised."""
-    import uuid
     arguments = [str(uuid.UUID(bytes=correlation_id)), seq]
     token = current_options.set(CallOptions(link, time.monotonic() + CANCEL_SECONDS))
     try:

@@ -9,12 +9,19 @@ import os
 import threading
 import time
 import weakref
-from typing import Any, Callable, Dict, List, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Set, Tuple
 
-from .. import errors
+from .. import LazyModule, errors
 from .._values import plain
 from .._values.uri import URI
 from ..constants import DEFAULT_TTL
+
+if TYPE_CHECKING:
+    import inspect
+    import random
+else:
+    inspect = LazyModule(globals(), "inspect")
+    random = LazyModule(globals(), "random")
 
 log = logging.getLogger("Pyro5.leases")
 
@@ -89,7 +96,6 @@ class Lease:
             # its own.
             takes_lease = True
             try:
-                import inspect
                 inspect.signature(callback).bind(self)
             except TypeError:
                 takes_lease = False
@@ -244,7 +250,6 @@ class LeaseKeeper:
 
     def _set_due(self, lease: Lease, failed: bool = False) -> None:
         # Random, so that servers that were started together do not renew together.
-        import random
         seconds = lease.ttl / 3 * (1 - 0.2 * random.random())
         lease._due_at = math.inf if lease.lost else self._clock() + (min(seconds, RETRY_SECONDS) if failed else seconds)
 

@@ -20,11 +20,12 @@ from .proxy_state import ProxyState
 if TYPE_CHECKING:
     import copy
 
-    from . import discovery
+    from . import discovery, lease_keeper
     from .lease_keeper import Lease
 else:
     copy = LazyModule(globals(), "copy")
     discovery = LazyModule(globals(), ".discovery")
+    lease_keeper = LazyModule(globals(), ".lease_keeper")
 
 log = logging.getLogger("Pyro5.discovery")
 
@@ -239,8 +240,7 @@ def require_watch(proxy: Any) -> None:
 @contextlib.contextmanager
 def _registered(nameserver: Any, name: str, uri: URI, ttl: float, **options: Any) -> Iterator[Lease]:
     # A keeper for one name: its thread ends with the block.
-    from .lease_keeper import LeaseKeeper
-    keeper = LeaseKeeper()
+    keeper = lease_keeper.LeaseKeeper()
     try:
         yield keeper.register(nameserver, name, uri, ttl, **options)
     finally:

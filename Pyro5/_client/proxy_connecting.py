@@ -5,12 +5,18 @@ import functools
 import importlib
 import threading
 import weakref
-from typing import Any, Callable, ContextManager, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Callable, ContextManager, Mapping, Optional
 
+from .. import LazyModule
 from ..constants import DAEMON_NAME
 from .connection import Connection
 from .proxy_state import ProxyState
 from .retry import reconnect, wait_until_ready
+
+if TYPE_CHECKING:
+    from . import exclusive
+else:
+    exclusive = LazyModule(globals(), ".exclusive")
 
 _creating = threading.Lock()  # held while the endpoint of a link is created: one, also if several threads register objects
 
@@ -97,8 +103,7 @@ class ProxyConnecting(ProxyState):
             BusyError: another client is still using the object after this time.
             PyroError: the server is of another release, which does not know exclusive use.
         """
-        from .exclusive import exclusive_use
-        return exclusive_use(self, timeout)
+        return exclusive.exclusive_use(self, timeout)
 
     def _pyroRelease(self) -> None:
         """Close the connection. The next use of the proxy makes a new one. Any thread may call this."""

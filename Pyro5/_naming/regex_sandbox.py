@@ -283,7 +283,7 @@ class _Process:
     def __init__(self, seconds: float) -> None:
         if not sys.executable:
             raise OSError("it is not known where the Python interpreter is")
-        import subprocess
+        import subprocess  # most name servers never search in another process
         self.usable = False
         # -I and -S: no module of the program or of the user is loaded there.
         self._popen = subprocess.Popen([sys.executable, "-I", "-S", "-c", program(SEARCH_SECONDS + 1)], stdin=subprocess.PIPE,

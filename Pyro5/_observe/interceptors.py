@@ -8,7 +8,14 @@ from __future__ import annotations
 
 import threading
 import weakref
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, TypeVar
+
+from .. import LazyModule
+
+if TYPE_CHECKING:
+    import inspect
+else:
+    inspect = LazyModule(globals(), "inspect")
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -76,7 +83,6 @@ class Interceptors:
         """
         if not callable(interceptor):
             raise TypeError("an interceptor is a function of a call and proceed, not %r" % (interceptor,))
-        import inspect
         function: Any = interceptor if inspect.isroutine(interceptor) else type(interceptor).__call__
         is_async = inspect.iscoroutinefunction(interceptor) or inspect.iscoroutinefunction(function)
         if is_async != self._are_async:

@@ -99,7 +99,7 @@ def nameless_file(name: str) -> int:
     if hasattr(os, "memfd_create"):
         with contextlib.suppress(OSError):  # not allowed in a sandbox
             return os.memfd_create(name)
-    import tempfile
+    import tempfile  # where there is no memory file
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
 

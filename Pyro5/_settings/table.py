@@ -2,7 +2,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, Dict, List, Mapping, Sequence, Set
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Sequence, Set
+
+from .. import LazyModule
+
+if TYPE_CHECKING:
+    import ipaddress
+else:
+    ipaddress = LazyModule(globals(), "ipaddress")
 
 ENVIRONMENT_PREFIX = "PYRO_"
 # For a service named "pyro-ns", Kubernetes and Docker set PYRO_NS_PORT to the address of that service.
@@ -76,7 +83,6 @@ def _accept_text(value: Any) -> str:
 
 def _accept_host(value: Any) -> str:
     if not isinstance(value, str):
-        import ipaddress
         if isinstance(value, (ipaddress.IPv4Address, ipaddress.IPv6Address)):
             return str(getattr(value, "ip", value))  # the address of an interface, without its network
     return _accept_text(value)

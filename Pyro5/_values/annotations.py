@@ -45,7 +45,7 @@ def _raw_annotations(annotated: Any) -> Dict[str, Any]:
     """Return the annotations of a function, or of a class without its bases; some may be texts or forward references."""
     try:
         if sys.version_info >= (3, 14):
-            import annotationlib
+            import annotationlib  # new in Python 3.14
             # Annotations are evaluated when they are read. In this format, names that are not defined become forward
             # references instead of errors.
             return annotationlib.get_annotations(annotated, format=annotationlib.Format.FORWARDREF)

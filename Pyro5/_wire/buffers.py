@@ -63,7 +63,7 @@ def release_unused() -> None:
 
 def _call_allocator(function: str, *arguments: int) -> None:
     try:
-        import ctypes
+        import ctypes  # large, and missing in some builds of Python
         getattr(ctypes.CDLL(None), function)(*arguments)
     except (ImportError, OSError, AttributeError, TypeError):
         return  # another system or C library, which manages its memory in its own way

@@ -3,11 +3,21 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any, Callable, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Iterable, List, Mapping, Optional, Sequence, Tuple
 
+from .. import LazyModule
 from .._values import classes, containers, numpy_scalars, plain_copy, registered_types
 from .._values.registered_types import builtin_subclasses
 from .base import CallPayload, Data, Payload, SerializerBase, is_long, may_have_tag, register_own
+
+if TYPE_CHECKING:
+    import datetime
+    import decimal
+    import uuid
+else:
+    datetime = LazyModule(globals(), "datetime")
+    decimal = LazyModule(globals(), "decimal")
+    uuid = LazyModule(globals(), "uuid")
 
 __all__ = ["JsonSerializer"]
 
@@ -208,9 +218,6 @@ class JsonSerializer(SerializerBase):
             if self._tagged and plain_copy.with_tagged_keys(obj) is not obj:
                 return plain_copy.with_tagged_keys(obj)
             return tuple(obj)
-        import datetime
-        import decimal
-        import uuid
         if isinstance(obj, (uuid.UUID, decimal.Decimal)):
             return str(obj)
         if isinstance(obj, (datetime.datetime, datetime.date)):

@@ -11,8 +11,11 @@ from .._values import classes, numpy_scalars, plain, plain_copy
 from .base import LONG_DATA, TAG_BYTES, Data, Payload, SerializerBase, is_long, may_be_tagged, register_own, too_deep
 
 if TYPE_CHECKING:
+    import uuid
+
     from .._values.marshal import check
 else:
+    uuid = LazyModule(globals(), "uuid")
     check = LazyModule(globals(), ".._values.marshal.check")  # its regular expressions are for those who use marshal
 
 __all__ = ["MarshalSerializer"]
@@ -123,7 +126,6 @@ class MarshalSerializer(SerializerBase):
             return scalar
         if isinstance(obj, _LEFT_TO_MARSHAL):
             return obj if isinstance(obj, type) else plain.base_value(obj)
-        import uuid
         if isinstance(obj, uuid.UUID):
             return str(obj)
         if classes.is_array(obj):

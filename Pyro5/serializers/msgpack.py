@@ -3,12 +3,25 @@ from __future__ import annotations
 
 import collections
 import struct
-from typing import Any, Deque, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Deque, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from .. import errors
+from .. import LazyModule, errors
 from .._values import classes, containers, msgpack_check, numpy_scalars, plain_copy, unsendable
 from .._values.registered_types import builtin_subclasses
 from .base import LONG_DATA, TAG_BYTES, CallPayload, Data, Payload, SerializerBase, is_long, may_be_tagged, register_own
+
+if TYPE_CHECKING:
+    import datetime
+    import decimal
+    import fractions
+    import numbers
+    import uuid
+else:
+    datetime = LazyModule(globals(), "datetime")
+    decimal = LazyModule(globals(), "decimal")
+    fractions = LazyModule(globals(), "fractions")
+    numbers = LazyModule(globals(), "numbers")
+    uuid = LazyModule(globals(), "uuid")
 
 __all__ = ["MsgpackSerializer"]
 
@@ -28,8 +41,8 @@ _NATIVE = (type(None), int, float, str, bytes, bytearray, memoryview, list, tupl
 
 
 def _load_msgpack_library() -> Any:
-    # Loaded when needed, because it is optional. An import statement, so that tools that bundle programs find it.
     try:
+        # Loaded when needed, because it is optional. An import statement, so that tools that bundle programs find it.
         import msgpack
     except ImportError as x:
         raise errors.SerializeError("the msgpack serializer needs the msgpack package, which is not installed here: "
@@ -176,8 +189,6 @@ class MsgpackSerializer(SerializerBase):
             if self._tagged and plain_copy.with_tagged_keys(obj) is not obj:
                 return plain_copy.with_tagged_keys(obj)
             return tuple(obj)
-        import decimal
-        import uuid
         if isinstance(obj, (uuid.UUID, decimal.Decimal)):
             return str(obj)
         if classes.is_array(obj):
@@ -193,9 +204,6 @@ register_own(MsgpackSerializer)
 
 
 def _to_ext(obj: Any) -> Optional[Tuple[int, bytes]]:
-    import datetime
-    import fractions
-    import numbers
     if isinstance(obj, complex):
         return _EXT_COMPLEX, struct.pack("=dd", obj.real, obj.imag)
     if isinstance(obj, numbers.Integral):
@@ -213,7 +221,6 @@ def _to_ext(obj: Any) -> Optional[Tuple[int, bytes]]:
 
 
 def _from_ext(code: int, data: bytes) -> Any:
-    import datetime
     try:
         if code == _EXT_COMPLEX:
             return complex(*struct.unpack("=dd", data))
@@ -229,7 +236,6 @@ def _from_ext(code: int, data: bytes) -> Any:
 
 
 def _number_from_text(text: bytes) -> Any:
-    import fractions
     numerator, slash, denominator = text.partition(b"/")
     return fractions.Fraction(int(numerator), int(denominator)) if slash else int(text)
 

@@ -15,9 +15,10 @@ from .._values.serpent.writer import HEADER, SHORT_TEXT
 from .base import CallPayload, Data, Payload, SerializerBase, is_long, is_long_dict, may_have_tag, register_own
 
 if TYPE_CHECKING:
-    from .._values.serpent import calls, slow_writer
+    from .._values.serpent import calls, chunks, slow_writer
 else:
     calls = LazyModule(globals(), ".._values.serpent.calls")
+    chunks = LazyModule(globals(), ".._values.serpent.chunks")
     slow_writer = LazyModule(globals(), ".._values.serpent.slow_writer")
 
 __all__ = ["SerpentSerializer"]
@@ -253,7 +254,6 @@ def _slow_loads(text: str) -> Any:
     """Decode as serpent.loads, which would always leave the garbage collector enabled."""
     if "\0" in text:
         raise ValueError("the serpent data contains 0-bytes; it has been corrupted")
-    from .._values.serpent import chunks
     if len(text) <= _UNLOCKED_CHARACTERS:
         chunks.check_complexity(text)
         return chunks.evaluate(text)

@@ -45,7 +45,7 @@ def checks_for(uri: Optional[str], storage: Optional[str] = None) -> List[Check]
 
 
 def _check_storage(storage: str) -> Iterable[Finding]:
-    from .._cli.etcd_check import check_etcd
+    from .._cli.etcd_check import check_etcd  # imports http.client
     return check_etcd(storage)
 
 

@@ -23,12 +23,13 @@ def _open_sql(filename: Optional[str]) -> Storage:
 def _open_dbm(filename: Optional[str]) -> Storage:
     if not filename:
         raise ValueError("storage type 'dbm' needs the name of a file: dbm:FILE")
-    from .dbm import DbmStorage
+    from .dbm import DbmStorage  # imports dbm, which some installations lack too
     return DbmStorage(filename)
 
 
 def _open_etcd(address: Optional[str]) -> Storage:
-    from .etcd.storage import EtcdStorage  # imports http.client
+    # imports http.client
+    from .etcd.storage import EtcdStorage
     from .etcd.target import parse_target
     return EtcdStorage(parse_target(address))
 

@@ -300,7 +300,7 @@ def _reason(error: Union[OSError, http.client.HTTPException]) -> str:
 
 
 def _tls_context(target: Target) -> Any:
-    import ssl
+    import ssl  # only for https
     try:
         context = ssl.create_default_context(cafile=target.ca_file)
         if target.cert_file is not None:
