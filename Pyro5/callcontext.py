@@ -77,7 +77,6 @@ _received: ContextVar[Optional[Annotations]] = ContextVar("Pyro5.annotations_rec
 # A bound method: it saves two of the seven byte codes of a look at the variable, of which a request needs several.
 get_request = _request.get
 
-
 _FIELDS = ("client", "client_sock_addr", "seq", "msg_flags", "serializer_id", "annotations", "response_annotations",
            "correlation_id")
 

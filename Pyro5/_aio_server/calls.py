@@ -7,9 +7,9 @@ import functools
 import logging
 import os
 import threading
-from typing import Any, Callable, Iterable, Optional, Set
+from typing import Any, Callable, Optional
 
-from .._calls.async_loop import AsyncLoop, Watch
+from .._calls.async_loop import AsyncLoop, Watch, wait_at_most
 from .._calls.async_streams import AsyncItems
 from .._calls.deferred import SHUTTING_DOWN, Deferred, DeferredCall, runs_in_worker, shutdown_error
 from .._server.oneway import OnewayCalls
@@ -207,16 +207,16 @@ class CallsInLoop(AsyncLoop):
 
     async def end(self, timeout_seconds: float) -> None:
         """Wait for oneway calls and the end of item streams, but at most this long, cancel the rest, and start no more."""
-        await _wait([task for task, is_waited_for in self._tasks.items() if is_waited_for], timeout_seconds)
+        await wait_at_most(timeout_seconds, [task for task, is_waited_for in self._tasks.items() if is_waited_for])
         self._is_stopping = True
         for call in list(self._calls.values()):
             call.running.cancel(SHUTTING_DOWN)
         # Tasks without a call, such as the ends of item streams, have no client that could be told.
         for task in [task for task in self._tasks if task not in self._calls]:
             task.cancel()
-        await _wait(list(self._tasks), END_SECONDS)
+        await wait_at_most(END_SECONDS, self._tasks)
         self.stop_tasks()
-        await _wait(list(self._tasks), STOP_SECONDS)
+        await wait_at_most(STOP_SECONDS, self._tasks)
 
     def stop_tasks(self) -> None:
         """Stop tasks that have ignored their cancellation: close their coroutines, which then cannot wait any more."""
@@ -233,10 +233,3 @@ class CallsInLoop(AsyncLoop):
                 log.debug("cannot close the coroutine: %s", x)
             task.cancel()
             task._log_destroy_pending = False  # this log entry says the same
-
-
-async def _wait(tasks: Iterable[Any], timeout_seconds: float) -> None:
-    # asyncio.wait() refuses an empty set.
-    waited_for: Set[Any] = set(tasks)
-    if waited_for:
-        await asyncio.wait(waited_for, timeout=timeout_seconds)

@@ -243,14 +243,14 @@ class AsyncLoop:
         loop.stop()
 
     async def _end_tasks(self) -> None:
-        await _wait([task for task, is_waited_for in self._tasks.items() if is_waited_for], self._timeout)
+        await wait_at_most(self._timeout, [task for task, is_waited_for in self._tasks.items() if is_waited_for])
         for call in list(self._calls.values()):
             call.running.cancel(SHUTTING_DOWN)
         rest = asyncio.all_tasks() - {asyncio.current_task()}
         for task in rest:
             if task not in self._calls:
                 task.cancel()
-        await _wait(rest, END_SECONDS)
+        await wait_at_most(END_SECONDS, rest)
 
     def stop(self, timeout_seconds: float) -> None:
         """End the tasks and the thread, see `AsyncMethods.stop`."""
@@ -278,7 +278,8 @@ def _error_of_cancellation(call: DeferredCall, error: BaseException) -> BaseExce
     return stopped.with_traceback(error.__traceback__)
 
 
-async def _wait(tasks: Iterable[Any], timeout_seconds: float) -> None:
+async def wait_at_most(seconds: float, tasks: Iterable[Any]) -> None:
+    """Wait for tasks, of which there may be none."""
     tasks = list(tasks)
     if tasks:
-        await asyncio.wait(tasks, timeout=timeout_seconds)
+        await asyncio.wait(tasks, timeout=seconds)

@@ -33,7 +33,6 @@ NEW_ARGUMENTS = frozenset(("ttl", "if_revision", "member"))  # of NameServer.reg
 # Methods that change nothing: they are called again at another name server of the list when the connection was lost.
 READING = frozenset(("candidates", "count", "details", "leases", "list", "lookup", "ping", "status", "yplookup"))
 
-
 T = TypeVar("T")
 
 

@@ -20,7 +20,6 @@ from ..socketutil import SocketConnection
 from .daemon_object import DaemonObject
 from .observed import Observed
 
-
 log = logging.getLogger("Pyro5.server")
 
 

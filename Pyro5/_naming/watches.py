@@ -14,7 +14,6 @@ from typing import AbstractSet, Any, Callable, Dict, List, Optional, Tuple
 
 from .. import NamedTuple, errors
 
-
 COLLECT_SECONDS = 0.002     # for which changes are collected before watchers are woken
 FIRST_REVISIONS = 1 << 50   # the numbers are small enough for JSON and for floats
 

@@ -9,7 +9,7 @@ import functools
 import inspect
 import threading
 import weakref
-from typing import Any, Callable, Dict, FrozenSet, Iterable, Optional, Tuple
+from typing import Any, Callable, Dict, FrozenSet, Iterable, Optional, Set, Tuple
 
 from .. import NamedTuple
 
@@ -117,10 +117,13 @@ def forget_members(obj_or_class: Any) -> None:
         _members.pop(class_of(obj_or_class), None)
 
 
+# The attributes that the decorators of methods set, by the field of `Members` with the names of these methods.
+_FLAGS = {"newer": "_pyroNewer", "idempotent": "_pyroIdempotent", "concurrent": "_pyroConcurrent", "oneway": "_pyroOneway",
+          "callbacks": "_pyroCallback"}
+
+
 def _read_members(clazz: type, only_exposed: bool = True) -> Members:
-    methods, oneways, attrs, writable, callbacks, idempotent, direct, nonblocking, concurrent, newer = (
-        set() for _ in range(10))
-    roles: Dict[str, FrozenSet[str]] = {}
+    found: Dict[str, Set[Any]] = {field: set() for field in Members._fields}
     for name in dir(clazz):
         if is_private_attribute(name):  # cannot be called, even if it is marked
             continue
@@ -131,33 +134,24 @@ def _read_members(clazz: type, only_exposed: bool = True) -> Members:
             continue
         wanted = _roles_of(clazz, name)
         if wanted:
-            roles[name] = wanted
+            found["roles"].add((name, wanted))
         if getattr(functions[0], "_pyroNonblocking", False):
-            nonblocking.add(name)
+            found["nonblocking"].add(name)
         if isinstance(member, (property, functools.cached_property)):
-            attrs.add(name)
+            found["attrs"].add(name)
             if getattr(member, "fset", None) is not None:
-                writable.add(name)
+                found["writable"].add(name)
             continue
         if getattr(functions[0], "_pyroUnlisted", False):
             continue  # it can be called, but clients of other releases would see that there is one more
-        methods.add(name)
-        if getattr(functions[0], "_pyroNewer", False):
-            newer.add(name)
+        found["methods"].add(name)
         if not is_deferring(functions[0]) and not _overrides_deferring(clazz, name):
-            direct.add(name)
-        if getattr(functions[0], "_pyroIdempotent", False):
-            idempotent.add(name)
+            found["direct"].add(name)
         # Only the first function counts: methods have one, and for properties these flags mean nothing.
-        if getattr(functions[0], "_pyroConcurrent", False):
-            concurrent.add(name)
-        if getattr(functions[0], "_pyroOneway", False):
-            oneways.add(name)
-        if getattr(functions[0], "_pyroCallback", False):
-            callbacks.add(name)
-    return Members(frozenset(methods), frozenset(oneways), frozenset(attrs), frozenset(writable), frozenset(callbacks),
-                   frozenset(idempotent), frozenset(direct), frozenset(nonblocking), frozenset(concurrent),
-                   frozenset(roles.items()), frozenset(newer))
+        for field, flag in _FLAGS.items():
+            if getattr(functions[0], flag, False):
+                found[field].add(name)
+    return Members(**{field: frozenset(names) for field, names in found.items()})
 
 
 def _roles_of(clazz: type, name: str) -> FrozenSet[str]:
@@ -276,5 +270,3 @@ def set_exposed_attribute(obj: Any, name: str, value: Any, members: Members) -> 
     if name not in members.writable:
         raise AttributeError("attribute '%s' of '%s' is read-only: the property has no setter" % (name, type(obj).__name__))
     setattr(obj, name, value)
-
-

@@ -121,4 +121,3 @@ def _member(method: Any, args: Sequence[Any]) -> str:
     if method in (requests.GETATTR_METHOD, requests.SETATTR_METHOD):
         return args[0] if args and type(args[0]) is str else ""
     return method
-

@@ -8,7 +8,6 @@ from typing import Any, Dict, Optional
 
 from .._observe.statistics import merged_reports
 
-
 SERVING, NOT_SERVING = "SERVING", "NOT_SERVING"
 
 

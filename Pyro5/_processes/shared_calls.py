@@ -114,5 +114,3 @@ class _SharedCalls:
     def _take_for_other(self, host: str, descriptors: List[int]) -> Any:
         sock, is_known = offered_sockets.take_for_other(host)
         return is_known, [] if sock is None else [sock.detach()]
-
-

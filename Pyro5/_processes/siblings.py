@@ -226,5 +226,3 @@ class Siblings:
 def _close_all(descriptors: Sequence[int]) -> None:
     for each in descriptors:
         os.close(each)
-
-

@@ -20,7 +20,6 @@ SHARED_BY = 32  # about how many busy connections share an account, at most
 CHECKED_SECONDS = 0.005  # only of longer times it is found out whether the system has let others run meanwhile
 CHARGED_SECONDS = 0.0005  # a connection that is handled alone in a turn is charged only if it took this long
 
-
 # An entry of the selector, in this order: the place of its account, its place within a shared account, its number among the
 # entries (which makes each tuple unique, so that the rest is not compared), the entry, and the account.
 _Waiting = Tuple[float, float, int, Any, Any]

@@ -204,10 +204,11 @@ class Limited:
         limits: the limits according to the settings.
         on_refusal: called with the reason when a client is refused, see error_log.
         earliest_deadline: see EventLoop.
+        drop: closes a connection, and removes it. Implemented by subclasses.
     """
 
+    drop: Callable[[Any], None]
     earliest_deadline = 0.0
-
     interrupts_batches = False  # whether other clients are served between the calls of a batch
 
     def __init__(self) -> None:
@@ -247,10 +248,6 @@ class Limited:
         excess = len(self._connections) - len(self._refusals) - self.limits.connections
         # The loop would have noticed that those it watches have disconnected, so only the others are checked.
         return excess >= 0 and excess >= count_disconnected([c for c in self.all_connections() if not c.watched])
-
-    def drop(self, connection: Any) -> None:
-        """Close a connection, and remove it."""
-        raise NotImplementedError
 
     def _is_in_thread(self, connection: Any) -> bool:
         """Return whether another thread owns a connection without a handshake, so that the loop cannot close it."""

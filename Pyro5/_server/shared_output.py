@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import deque
-from typing import Any, Deque, Iterable, List, Optional
+from typing import Any, Callable, Deque, Iterable, List, Optional
 
 from .eventloop import EventLoop
 
@@ -95,7 +95,11 @@ class SharedOutputLoop(EventLoop):
 
     Attributes:
         reply_flusher: sends held replies. Thread-safe.
+        all_connections: returns all connections. Implemented by subclasses.
     """
+
+    all_connections: Callable[[], List[Any]]
+    _accept_retry_at: Callable[[], Optional[float]]  # when accepting clients is tried again, after it has failed
 
     def __init__(self) -> None:
         super().__init__()
@@ -122,14 +126,6 @@ class SharedOutputLoop(EventLoop):
 
     def look_at(self, connection: Any) -> None:
         """Send what a connection holds, or finish its end, unless another thread owns it. Implemented by subclasses."""
-
-    def all_connections(self) -> List[Any]:
-        """Return all connections. Implemented by subclasses."""
-        raise NotImplementedError
-
-    def _accept_retry_at(self) -> Optional[float]:
-        """Return when accepting clients is tried again, after it has failed. Implemented by subclasses."""
-        raise NotImplementedError
 
     # ------------------------------------------------------------ in the event loop of a program
 
@@ -158,4 +154,3 @@ class SharedOutputLoop(EventLoop):
 
     def hand_over(self, connection: Any) -> None:
         """Make a worker the owner of a connection. Implemented by subclasses."""
-

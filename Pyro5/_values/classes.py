@@ -27,7 +27,6 @@ FromTaggedDict = Callable[[Any, Convert], Any]   # dict (or its state), function
 
 NOT_REGISTERED = object()    # result of registered_form for an object without a converter
 
-
 # The modules of own classes that the serializers do not import, by tag. A fixed table: no name from the network is imported.
 _HOMES = {"Pyro5.client.Proxy": ".client", "Pyro5.core.URI": "._values.uri", "Pyro5.server.Daemon": ".server",
           **{"Pyro5.util.%sSerializer" % name.capitalize(): ".serializers." + name for name in ("json", "marshal", "msgpack")}}

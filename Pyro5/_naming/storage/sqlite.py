@@ -62,7 +62,6 @@ _PLAIN_WORDS = (
     ("file is not a database", "the file is not an SQLite database"),
     ("no such column", "the tables in this database are not those of a name server"))
 
-
 T = TypeVar("T")
 Operation = TypeVar("Operation", bound=Callable[..., Any])
 

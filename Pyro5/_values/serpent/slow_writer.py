@@ -28,7 +28,6 @@ library = _load()
 _BUILTINS = frozenset((type(None), bool, int, float, complex, str, bytes, bytearray, memoryview, tuple, list, dict, set,
                        frozenset))
 
-
 _WITH_KEYS = frozenset((dict, set, frozenset))
 
 
