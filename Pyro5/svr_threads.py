@@ -310,14 +310,17 @@ class SocketServer_Threadpool(SocketServer):
         """Return whether a request was received: it is buffered already, or arrives within KEEP_SECONDS while no other
         client waits for a worker. Plain calls that arrive before it are answered.
         """
-        if connection.is_plain and not self._answer_plain_calls(connection):
+        was_plain = connection.is_plain
+        if was_plain and not self._answer_plain_calls(connection):
             return False
         if connection.fetch_message():
             return True
+        if was_plain and self._is_left_to_loop(connection):
+            return False
         connection.send_held()
         while self._pool.waiting.is_empty or connection.has_reserved_worker:
             try:
-                if not connection.receive(polls=True):
+                if not connection.receive(self._may_wait):
                     # The client has closed its side. This worker cleans up, because it is the owner.
                     connection.abandon()
                     return False
@@ -327,10 +330,19 @@ class SocketServer_Threadpool(SocketServer):
                 raise
             if connection.fetch_message():
                 return True
-            if not connection.handshake_done or (self._pool.is_full and connection.large_bytes
-                                                 and not connection.has_reserved_worker):
-                return False  # The loop enforces the timeout of handshakes, and that large requests leave workers for others.
+            if self._is_left_to_loop(connection):
+                return False
         return False
+
+    def _may_wait(self) -> bool:
+        """Return whether a worker may wait for the rest of a large request."""
+        return self._pool.waiting.is_empty and not self._pool.is_full
+
+    def _is_left_to_loop(self, connection: ServerConnection) -> bool:
+        """Return whether the loop receives the rest of a message, of which a part has arrived."""
+        # It enforces the timeout of handshakes, and that large requests leave workers for others.
+        return not connection.handshake_done or (self._pool.is_full and connection.large_bytes > 0
+                                                 and not connection.has_reserved_worker)
 
     def _answer_plain_calls(self, connection: ServerConnection) -> bool:
         """Answer plain calls that follow each other quickly. Return whether something else has been received, and stored."""
@@ -340,7 +352,7 @@ class SocketServer_Threadpool(SocketServer):
         while waiting.is_empty or connection.has_reserved_worker:
             try:
                 if reader.expects_large:
-                    data, large = connection.receive_plain(receiver)
+                    data, large = connection.receive_plain(receiver, self._may_wait)
                 else:
                     data, large = receiver.recv(RECEIVE_BYTES), None
             except OSError as x:

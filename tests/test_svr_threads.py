@@ -16,6 +16,7 @@ from unittest import mock
 
 from Pyro5 import config, serializers, svr_threads
 from Pyro5._messages import handshake, requests
+from Pyro5._net import stream_sockets
 from Pyro5._objects.exposure import expose
 from Pyro5._server import loop
 from Pyro5.callcontext import current_context
@@ -121,6 +122,38 @@ class Workers(ServerTestCase):
             self.assertEqual("other", other.reply())
             other.close()
             daemon.wait_for_gone(1)
+
+    def test_a_large_request_that_arrives_in_parts_holds_no_worker(self) -> None:
+        """Also behind another one, when its header is received alone."""
+        daemon = self.serving(THREADPOOL_SIZE=1, THREADPOOL_SIZE_MIN=1)
+        slow, other = self.client(daemon), self.client(daemon)
+        request = call_request("echo", "x" * 100000)
+        for size in (40, 41, 60000):
+            with self.subTest(size=size), mock.patch.object(svr_threads, "KEEP_SECONDS", 10 * PATIENCE_SECONDS):
+                slow.call("echo", "x" * 100000)
+                slow.send(request[:size])
+                with mock.patch.object(svr_threads, "KEEP_SECONDS", 0.01):
+                    self.assertEqual("other", other.call("echo", "other"))
+                    slow.send(request[size:])
+                    self.assertEqual("x" * 100000, slow.reply())
+
+    def test_large_requests_in_parts_where_the_system_has_no_timeout_for_receiving(self) -> None:
+        with mock.patch.object(stream_sockets, "set_system_receive_timeout", return_value=False):
+            daemon = self.serving()
+            client = self.client(daemon)
+            request = call_request("echo", "x" * 100000)
+            for size in (1, 40, 41, 60000, len(request) - 1):
+                with self.subTest(size=size):
+                    for _ in range(2):
+                        self.assertEqual("x" * 100000, client.call("echo", "x" * 100000))
+                    client.send(request[:size])
+                    wait_until(lambda: self.is_watched(daemon))
+                    client.send(request[size:])
+                    self.assertEqual("x" * 100000, client.reply())
+
+    def is_watched(self, daemon: Any) -> bool:
+        """Return whether the loop waits for the rest of the only client's message."""
+        return [c.watched for c in daemon.transportServer.all_connections() if c.mid_message] == [1]
 
     def test_a_slow_but_steady_reader_holds_no_worker(self) -> None:
         directory = self.at_end.enter_context(tempfile.TemporaryDirectory())

@@ -203,7 +203,7 @@ class Connection(socketutil.SocketConnection):
         self.mid_exchange = True
         try:
             self._send_large(request)
-            data, large = reader.receive_large(self._incoming, self.sock)
+            data, large = reader.receive_large(self._incoming, self.sock, self._has_no_timeout)
         except OSError as x:
             raise socketutil.communication_error(self._activity(method), x) from x
         if large is None:
@@ -331,7 +331,7 @@ class Connection(socketutil.SocketConnection):
                 reply = reader.next_message()  # it may have arrived together with a late one
             # Most replies arrive in one receive. Only the others need a deadline, which costs a system call per receive.
             if reply is None and reader.expects_large and self._can_scatter and self.deadline is None:
-                data, large = reader.receive_large(self._incoming, self.sock)
+                data, large = reader.receive_large(self._incoming, self.sock, self._has_no_timeout)
                 if large is None:
                     reader.feed(data)
                 else:
@@ -391,6 +391,10 @@ class Connection(socketutil.SocketConnection):
                     self.sock.settimeout(_seconds_left(self.deadline))
                 self.sock.sendall(view[start:start + SEND_STEP_BYTES])
             sent = max(sent - len(view), 0)
+
+    def _has_no_timeout(self) -> bool:
+        """Return whether the client may wait for each part of a reply: the timeout applies to all of it, see _receive_step."""
+        return self.sock.gettimeout() is None
 
     def _receive_rest(self) -> ReceivingMessage:
         """Receive the rest of a message of which the first receive returned only a part."""

@@ -8,7 +8,7 @@ import contextlib
 import logging
 import socket
 import time
-from typing import Any, FrozenSet, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, FrozenSet, Iterator, List, Optional, Sequence, Tuple
 
 from .. import errors, protocol
 from .._calls import batch_pieces
@@ -340,11 +340,11 @@ class ServerConnection(DetachedCalls):
         self.is_plain = False
         self.reader.feed(data)
 
-    def receive_plain(self, source: Any) -> Tuple[bytes, Optional[bytes]]:
-        """Receive from the socket, or from what polls it: data; or header and payload of a message behind a large one."""
+    def receive_plain(self, source: Any, may_wait: Optional[Callable[[], bool]] = None) -> Tuple[bytes, Optional[bytes]]:
+        """Receive from the socket, or from what polls it: data; or header and payload, see MessageReader.receive_large."""
         # Without waiting for the payload: a worker does not wait for a client that sends the header alone.
         if self.reader.expects_large and self._send_flags:
-            return self.reader.receive_large(source, self.sock, DONT_WAIT)
+            return self.reader.receive_large(source, self.sock, may_wait, DONT_WAIT)
         return source.recv(RECEIVE_BYTES), None
 
     def add_plain(self, data: bytes, large: Optional[bytes]) -> None:
@@ -361,20 +361,20 @@ class ServerConnection(DetachedCalls):
             self._incoming = self.sock if self._uses_python_timeout else busy_poll.receiver_for(self.sock)
         return self._incoming
 
-    def receive(self, polls: bool = False) -> bool:
+    def receive(self, may_wait: Optional[Callable[[], bool]] = None) -> bool:
         """Receive once. Return False if the client has closed its side.
 
         Args:
-            polls: for a worker, see receiver().
+            may_wait: of a worker, see receiver() and receive_plain(); None for the loop, which never waits.
 
         Raises:
             OSError: no data is available (see events_wanted and is_timeout), or the connection is lost.
         """
         self.is_plain = False
-        source = self.receiver() if polls else self._source
+        source = self._source if may_wait is None else self.receiver()
         if self.reader.mid_body or self.pending is not None:
             return self.reader.receive_from(source) > 0
-        data, large = self.receive_plain(source)
+        data, large = self.receive_plain(source, may_wait)
         self.add_plain(data, large)
         return bool(data)
 

@@ -1,7 +1,6 @@
 """Parse a stream of received bytes into messages."""
 from __future__ import annotations
 
-import contextlib
 import io
 import sys
 from typing import Any, Callable, Optional, Tuple
@@ -163,7 +162,8 @@ class MessageReader:
         self._filled += count
         target.release()  # the buffer cannot grow while there are views of it
 
-    def receive_large(self, source: Any, sock: Any, flags: int = 0) -> Tuple[bytes, Optional[bytes]]:
+    def receive_large(self, source: Any, sock: Any, may_wait: Optional[Callable[[], bool]] = None,
+                      flags: int = 0) -> Tuple[bytes, Optional[bytes]]:
         """Receive a message whose header is received alone. Return its header and its payload, if all of it has arrived, it is
         another large one, and nothing has to be decoded. Otherwise return what was received, for `feed`, and None.
 
@@ -171,7 +171,9 @@ class MessageReader:
 
         Args:
             source: the header is received from it, and the payload from the socket.
-            flags: of receiving the payload; it may raise BlockingIOError.
+            may_wait: whether to receive more if a part of the payload has arrived; called before each receive. None: always.
+            flags: of receiving the payload. With flags, errors end this and are not raised: what was received is not lost, and
+                if the connection is, the next receive notices that.
         """
         header: bytes = source.recv(HEADER_SIZE)
         self.expects_large = False
@@ -179,17 +181,19 @@ class MessageReader:
             return header, None
         begin, _, sizes, _, end = PLAIN_HEADER.unpack(header)
         size = sizes >> 32  # the lower half is the size of the annotations
-        if (not buffers.LARGE_BYTES < size <= AT_ONCE_BYTES or 0 < self.max_size < size or sizes != size << 32
+        if (size > AT_ONCE_BYTES or 0 < self.max_size < size or sizes != size << 32
                 or end != HEADER_END or not begin.startswith(VALID_PREFIX) or begin[9] & FLAGS_COMPRESSED):
             return header, None
         try:
             payload: bytes = sock.recv(size, flags)
-        except BlockingIOError:
+        except OSError:
+            if not flags:
+                raise
             return header, None
         if len(payload) < size:
-            payload = _continued(payload, size, source)
-            if len(payload) < size:
-                return header + payload, None
+            payload = _continued(payload, size, source, may_wait, flags)
+        if len(payload) < size or size <= buffers.LARGE_BYTES:
+            return header + payload, None
         buffers.expect_large(size)
         self.expects_large = True
         return header, payload
@@ -309,17 +313,18 @@ def _view_of(body: Any) -> memoryview:
     return body.getbuffer() if type(body) is io.BytesIO else memoryview(body)
 
 
-def _continued(payload: bytes, size: int, source: Any) -> bytes:
-    """Return a payload with more of it, up to its size in bytes, as far as that arrives now.
+def _continued(payload: bytes, size: int, source: Any, may_wait: Optional[Callable[[], bool]], flags: int) -> bytes:
+    """Return a payload with more of it, up to its size in bytes, as far as that arrives now. See `receive_large`.
 
     Half of the payloads of 100 KB arrive in two pieces, because the peer is still sending the second one. Receiving it here
     takes less than beginning a body.
     """
     pieces, missing = [payload], size - len(payload)
-    with contextlib.suppress(BlockingIOError):
-        for _ in range(MAX_PIECES):
+    try:
+        while missing and pieces[-1] and len(pieces) <= MAX_PIECES and (may_wait is None or may_wait()):
             pieces.append(source.recv(missing))
             missing -= len(pieces[-1])
-            if not missing:
-                break
+    except OSError:
+        if not flags:
+            raise
     return b"".join(pieces)

@@ -1,6 +1,7 @@
 """One client connection, against bytes that are already there, and scripted servers."""
 from __future__ import annotations
 
+import functools
 import os
 import socket
 import ssl
@@ -261,6 +262,21 @@ class LargeRoundTripTests(PairTestCase):
                 found = self.call(conn)
                 self.assertEqual(self.TEXT, SERPENT.loads(found if isinstance(found, bytes) else found.data))
                 sender.join()
+
+    def test_the_timeout_applies_to_all_parts_of_a_reply_together(self) -> None:
+        for timeout, receives in ((None, 4), (PATIENCE_SECONDS, 1)):
+            with self.subTest(timeout=timeout):
+                conn, other = self.after_a_large_one()
+                conn.timeout = timeout
+                sock, conn.sock, conn._incoming = conn.sock, mock.Mock(wraps=conn.sock), mock.Mock(wraps=conn.sock)
+                conn.sock.recv.side_effect = functools.partial(self.receive_some, sock)
+                conn._incoming.recv.side_effect = functools.partial(self.receive_some, sock)
+                other.sendall(self.reply(text="x" * 70000))
+                self.call(conn)
+                self.assertEqual(receives, conn._incoming.recv.call_count)  # the others are those of _receive_rest()
+
+    def receive_some(self, sock: socket.socket, size: int, flags: int = 0) -> bytes:
+        return sock.recv(min(size, 20000), flags)
 
     def first_part(self, conn: Any, sender: threading.Thread) -> Any:
         """Return a function that receives, and then makes a thread send the rest."""

@@ -3,9 +3,11 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 import tracemalloc
 import unittest
 from typing import Any, Iterable, Iterator, List
+from unittest import mock
 
 from Pyro5 import errors
 from Pyro5._wire import reader
@@ -123,7 +125,7 @@ class AtOnce(unittest.TestCase):
 
     def receive_large(self, sock: Any, flags: int = 0) -> List[ReceivingMessage]:
         """Return the large message that has arrived; none if it is another one, or incomplete."""
-        data, large = self.reader.receive_large(sock, sock, flags)
+        data, large = self.reader.receive_large(sock, sock, flags=flags)
         if large is not None:
             return [ReceivingMessage(data, large)]
         self.reader.feed(data)
@@ -159,6 +161,35 @@ class AtOnce(unittest.TestCase):
         self.assertIsNone(self.reader.next_message())
         self.assertEqual((0, 90000), self.reader.body_progress)
         self.assertEqual([b"y" * 90000], [m.data for m in self.receive(data[HEADER_SIZE:])])
+
+    def test_a_small_one_is_received_in_two_steps_only(self) -> None:
+        for size in (0, 10, 65536):
+            data = message(b"y" * size)
+            self.setUp()
+            sock = Stream(data)
+            self.assertEqual((data, None), self.reader.receive_large(sock, sock))
+            self.assertEqual([HEADER_SIZE, size], sock.sizes)
+
+    def test_the_rest_is_waited_for_as_long_as_that_is_allowed(self) -> None:
+        for may_wait, sizes in (([False], [40000]), ([True, False], [40000] * 2), ([True] * 2, [40000, 40000, 10000])):
+            self.setUp()
+            sock = Stream(message(b"y" * 90000), 40000)
+            data, large = self.reader.receive_large(sock, sock, mock.Mock(side_effect=may_wait))
+            self.assertEqual((HEADER_SIZE + 90000, [HEADER_SIZE, *sizes]),
+                             (len(data) + len(large or sock.data), sock.sizes))
+
+    def test_errors_lose_nothing_that_a_server_has_received(self) -> None:
+        data = message(b"y" * 90000)
+        for error in (BlockingIOError(), socket.timeout("timed out"), ConnectionResetError()):
+            for pieces in ([data[:HEADER_SIZE]], [data[:HEADER_SIZE], data[HEADER_SIZE:1000]],
+                           [data[:HEADER_SIZE], data[HEADER_SIZE:1000], data[1000:2000]]):
+                self.setUp()
+                sock = mock.Mock(**{"recv.side_effect": [*pieces, error]})
+                self.assertEqual((b"".join(pieces), None), self.reader.receive_large(sock, sock, flags=64))
+                self.setUp()
+                sock = mock.Mock(**{"recv.side_effect": [*pieces, error]})
+                with self.assertRaises(type(error)):
+                    self.reader.receive_large(sock, sock)
 
     def test_what_is_refused(self) -> None:
         for data in (message(b"y" * 300001), b"x" * 100000, b"PYRO\x01\xf6" + bytes(100000)):
