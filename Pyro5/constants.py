@@ -9,6 +9,5 @@ NS_QUESTION = b"GET_NSURI"  # the datagram that clients broadcast to find a name
 NEXT_ITEM_METHOD = "get_next_stream_item"
 CLOSE_STREAM_METHOD = "close_stream"
 ACQUIRE_METHOD, RELEASE_METHOD = "acquire_object", "release_object"  # by which they acquire an object for exclusive use
-OFFER_METHOD = "offer_connection"  # by which they offer a connection over which the server calls their objects
 CANCEL_METHOD = "cancel"  # and by which they cancel a call that is being run
 DEFAULT_TTL = 30.0  # seconds that the name server keeps a name whose lease is not renewed

@@ -25,7 +25,7 @@ from .._server.loop import SocketServer
 from .._values.uri import URI
 from .._wire.features import CALLBACKS
 from .._wire.reader import MessageReader
-from ..constants import DAEMON_NAME, OFFER_METHOD
+from ..constants import DAEMON_NAME
 from ..serializers import SerializerBase
 from ..server import Daemon
 from ..svr_threads import SocketServer_Threadpool
@@ -33,6 +33,7 @@ from ..socketutil import effective_timeout
 
 log = logging.getLogger("Pyro5.callbacks")
 
+_OFFER_METHOD = "offer_connection"  # of the object of a daemon
 IDLE_CONNECTIONS = 3  # so that several calls of the server can run at once, and the next one need not wait for a connection
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.05, 5.0  # between attempts to offer a connection again
 
@@ -168,7 +169,7 @@ class Endpoint:
             if connection.features is None or CALLBACKS not in connection.features:
                 raise errors.PyroError("the server of '%s' is of another release, which cannot call objects over a connection "
                                        "of its client: register the object in a Daemon" % offer.uri)
-            connection.call(offer.serializer, 1, DAEMON_NAME, OFFER_METHOD, [self._secret], offer.wire)
+            connection.call(offer.serializer, 1, DAEMON_NAME, _OFFER_METHOD, [self._secret], offer.wire)
             self._note_connecting(None)
         except BaseException:
             self._connecting = None
