@@ -122,6 +122,7 @@ class Proxy(ProxyConnecting, ProxyOperators, metaclass=ProxyClass):
         return getattr(self, name)
 
     def _pyroMakeMethod(self, link: Link, name: str) -> _RemoteMethod:
+        """Return a method of the object, and keep it in the instance if nothing of the proxy is overridden."""
         if type(self) is not Proxy or not _HOOKS.isdisjoint(self.__dict__) or name in link.results:
             return self._pyroMethod(name)
         # A proxy without overridden methods keeps the method in the instance: the next access does not call __getattr__, which
@@ -131,6 +132,7 @@ class Proxy(ProxyConnecting, ProxyOperators, metaclass=ProxyClass):
         return method
 
     def _pyroMethod(self, name: str) -> _RemoteMethod:
+        """Return a method of the object, whose calls go through `_pyroInvoke`."""
         link = self._pyro
         invoke: Callable[..., Any] = self._pyroInvoke
         if name in link.results:
@@ -202,6 +204,7 @@ class Proxy(ProxyConnecting, ProxyOperators, metaclass=ProxyClass):
         return self._pyroSend(methodname, vargs, kwargs, flags, objectId)
 
     def _pyroSend(self, methodname: str, vargs: Any, kwargs: Any, flags: int, objectId: Optional[str] = None) -> Any:
+        """Do what `_pyroInvoke` does, without the interceptors."""
         link = self._pyro
         # the items of a stream are requested over the connection that opened it
         home = link.stream_homes.get(vargs[0]) if objectId == DAEMON_NAME and link.stream_homes and vargs else None
@@ -230,7 +233,10 @@ class Proxy(ProxyConnecting, ProxyOperators, metaclass=ProxyClass):
         return results.rebuilt_batch(self._pyro.results, calls, values) if self._pyro.results else values
 
     def _pyroAnnotations(self) -> Optional[Dict[str, bytes]]:
-        """Return annotations to send with every request, in addition to those in current_context. Override as needed."""
+        """Return annotations (4-character id -> bytes) to send with every request, in addition to those in current_context.
+
+        Override as needed. Called in the thread of each call; what it raises is raised by the call, which is not made.
+        """
         return None
 
     # ------------------------------------------------------------ with statements, and methods kept in the instance
@@ -242,6 +248,7 @@ class Proxy(ProxyConnecting, ProxyOperators, metaclass=ProxyClass):
         self._pyroRelease()
 
     def _pyroClearMethods(self) -> None:
+        """Remove the methods that are kept in the instance. Any thread may call this."""
         for name in [name for name, value in list(self.__dict__.items()) if type(value) is _RemoteMethod]:
             self.__dict__.pop(name, None)  # another thread may do the same
 
@@ -260,6 +267,7 @@ class Proxy(ProxyConnecting, ProxyOperators, metaclass=ProxyClass):
         return "<%s at 0x%x; %s; for %s>" % (WIRE_TAG, id(self), state, self._pyro.uri)
 
     def _pyroExposes(self, name: str) -> bool:
+        """Return whether the object exposes a method with this name. Connects if that is not known yet."""
         self._pyroEnsureMetadata()
         return name in self._pyro.methods
 

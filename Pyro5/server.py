@@ -144,7 +144,13 @@ class Daemon(Registrations):
         self.transportServer.loop(loopCondition)
 
     def events(self, eventsockets: Iterable[Any]) -> None:
-        """Handle events of the daemon's sockets, for programs with their own event loop."""
+        """Handle events of the daemon's sockets, for programs with their own event loop.
+
+        The multiplex server runs the calls here; the thread server only accepts clients. Call this in one thread.
+
+        Args:
+            eventsockets: those of `sockets` that are readable.
+        """
         self.transportServer.events(eventsockets)
 
     def attach(self, loop: Any) -> None:
@@ -192,12 +198,14 @@ class Daemon(Registrations):
 
     @property
     def sockets(self) -> List[Any]:
-        """The sockets to watch in a program with its own event loop: call events() when some of them are readable."""
+        """The sockets to watch in a program with its own event loop: call events() when some of them are readable. A new list,
+        which changes as clients come and go.
+        """
         return self.transportServer.sockets
 
     @property
     def selector(self) -> Any:
-        """The selector of the request loop."""
+        """The selector of the request loop, which belongs to the thread of the loop."""
         return self.transportServer.selector
 
     def __enter__(self) -> Daemon:
@@ -209,11 +217,16 @@ class Daemon(Registrations):
     # ------------------------------------------------------------ methods for subclasses to override
 
     def annotations(self) -> Dict[str, Any]:
-        """Return annotations (4-character id -> bytes) to send with every reply. Override it to add some."""
+        """Return annotations (4-character id -> bytes) to send with every reply. Override it to add some.
+
+        Called in the thread of each call. If it raises an exception, the client gets that in the place of the result.
+        """
         return {}
 
     def validateHandshake(self, conn: Any, data: Any) -> Any:
-        """Accept a new client, or raise an exception to refuse it. Override it to check clients.
+        """Accept a new client, or raise an exception to refuse it: the client gets a CommunicationError with its text.
+
+        Override it to check clients. With the thread server, it is called in several threads at once.
 
         Args:
             conn: the client's SocketConnection.
@@ -226,11 +239,14 @@ class Daemon(Registrations):
 
     def clientDisconnect(self, conn: Any) -> None:
         """Called when a client whose handshake was accepted has disconnected. Override it to be notified; conn is its
-        connection, which is not closed yet.
+        connection, which is not closed yet. With the thread server, it is called in several threads at once. Exceptions are
+        logged.
         """
 
     def housekeeping(self) -> None:
-        """Called every few seconds in the thread of the request loop. Override it for periodic work."""
+        """Called every few seconds (setting POLLTIMEOUT) in the thread of the request loop, which it delays. Override it for
+        periodic work. Exceptions are logged.
+        """
 
     def handleRequest(self, conn: Any) -> None:
         """Answer the next message of a client. Exceptions that the called method raises are sent as the reply.

@@ -324,6 +324,7 @@ class SocketConnection:
 
     @property
     def tracked_resources(self) -> weakref.WeakSet[Any]:
+        """Weak set of objects whose ``close()`` is called when the connection ends. Any thread may use it."""
         tracked = self._tracked_resources
         # Methods of one client may run in several threads: all get the same set, because setdefault() is atomic.
         return tracked if tracked is not None else self.__dict__.setdefault("_tracked_resources", weakref.WeakSet())

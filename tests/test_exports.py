@@ -1,12 +1,17 @@
 """Tests for what the package shows from outside: its public names, what importing it costs, a copy under another name."""
 from __future__ import annotations
 
+import importlib
+import inspect
 import os
 import shutil
 import tempfile
 import unittest
+from typing import Any
 
 import serpent
+
+from Pyro5.typed import ProxyMembers
 
 from .support import PROJECT
 from .test_init import run_python
@@ -19,6 +24,10 @@ PUBLIC_NAMES = [
     "unregister_class_to_dict",
     "unregister_dict_to_class", "wait_for",
 ]
+DOCUMENTED_MODULES = ["Pyro5." + name for name in (
+    "aio", "api", "callcontext", "client", "configure", "constants", "core", "errors", "nameserver", "nsc", "observe",
+    "protocol", "serializers", "server", "socketutil", "svr_existingconn", "svr_multiplex", "svr_threads", "typed",
+    "utils.echoserver", "utils.httpgateway")]
 COSTLY_MODULES = ["argparse", "asyncio", "ctypes", "hashlib", "http", "msgpack", "sqlite3", "ssl"]
 # a program that makes calls with values of the usual types needs none of these, either
 COSTLY_FOR_CLIENTS = ["ast", "concurrent.futures", "dataclasses", "datetime", "decimal", "inspect", "pathlib", "platform",
@@ -67,6 +76,28 @@ class PublicNames(unittest.TestCase):
     def test_star_import_gives_them_all(self) -> None:
         output = output_of("from Pyro5.api import *\nprint(*sorted(n for n in dir() if n[:2] != '__'))", PROJECT)
         self.assertEqual(PUBLIC_NAMES, output.split())
+
+
+class Docstrings(unittest.TestCase):
+    def test_all_that_is_public_has_one(self) -> None:
+        for module in map(importlib.import_module, DOCUMENTED_MODULES):
+            self.assertTrue(module.__doc__)
+            for name in getattr(module, "__all__", dir(module)):
+                value = getattr(module, name)
+                # classes, functions, and what is called in their place, but not what comes from elsewhere
+                if not name.startswith("_") and callable(value) and str(getattr(value, "__module__", "")).startswith("Pyro5."):
+                    with self.subTest("%s.%s" % (module.__name__, name)):
+                        self.assertTrue(value.__doc__)
+                    self.check_members(value)
+
+    def check_members(self, clazz: Any) -> None:
+        """Check what a class and its bases in the package define. An overriding method has the docstring of the base."""
+        for base in inspect.getmro(clazz) if inspect.isclass(clazz) and clazz is not ProxyMembers else ():
+            for name, value in vars(base).items() if base.__module__.startswith("Pyro5.") else ():
+                is_public = not name.startswith("_") or name.startswith("_pyro")
+                if is_public and (inspect.isroutine(value) or isinstance(value, (property, classmethod, staticmethod))):
+                    with self.subTest("%s.%s" % (base.__qualname__, name)):
+                        self.assertTrue(inspect.getdoc(getattr(base, name)))
 
 
 class ImportCosts(unittest.TestCase):

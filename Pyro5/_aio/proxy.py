@@ -115,6 +115,7 @@ class Proxy(CommonState, metaclass=ProxyClass):
         return self._pyro_connected().__await__()
 
     async def _pyro_connected(self) -> Any:
+        """Connect if necessary, and return the proxy: what ``await proxy`` does."""
         await self._pyro.connected()
         return self
 

@@ -260,8 +260,8 @@ class Daemon(Registrations):
         """
 
     def housekeeping(self) -> Any:
-        """Called every few seconds. Override it for periodic work; it can be a coroutine function. Otherwise it runs in a
-        thread.
+        """Called every few seconds (setting POLLTIMEOUT). Override it for periodic work; it can be a coroutine function.
+        Otherwise it runs in a thread. Exceptions are logged.
         """
 
     # ------------------------------------------------------------ called by the server

@@ -32,6 +32,7 @@ class ProxyOperators:
     _pyroMethod: Callable[[str], Any]
 
     def _pyroOperator(self, name: str) -> Callable[..., Any]:
+        """Return the special method of an operator. Raises TypeError if the object does not expose it."""
         if not self._pyroExposes(name):
             raise UnsupportedOperatorError("remote object '%s' has no exposed method '%s'" % (self._pyro.uri, name))
         method: Callable[..., Any] = self._pyroMethod(name)

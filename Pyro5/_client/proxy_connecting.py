@@ -63,6 +63,7 @@ class ProxyConnecting(ProxyState):
         return False
 
     def _pyroConnect(self, replace_uri: bool = False) -> Connection:
+        """Open a connection and return it. With replace_uri, `_pyroUri` becomes the URI that was connected to."""
         self._pyroClearMethods()  # the object may be another one after a reconnect, and expose other methods
         link, validate = self._pyro, self._pyroValidateHandshake
         if link.wait_for_ready:

@@ -39,7 +39,7 @@ class CommonState:
 
     @property
     def _pyroRetry(self) -> Optional[Retry]:
-        """How calls that fail are repeated; None: `_pyroMaxRetries` times."""
+        """How calls that fail are repeated; None: `_pyroMaxRetries` times. Assigning anything else raises TypeError."""
         retry: Optional[Retry] = self._pyro.retry
         return retry
 
@@ -51,7 +51,7 @@ class CommonState:
 
     @property
     def _pyroSerializer(self) -> Optional[str]:
-        """Name of the serializer of this proxy; None for the setting SERIALIZER."""
+        """Name of the serializer of this proxy; None for the setting SERIALIZER. ValueError if it is assigned and unknown."""
         name: Optional[str] = self._pyro.serializer_name
         return name
 
@@ -87,7 +87,8 @@ class ProxyState(CommonState):
     _pyroClearMethods: Callable[[], None]  # forgets the methods that are kept in the instance
 
     _pyroConnection: Optional[Connection] = _link_field("connection", "The connection, None while not connected.")
-    _pyroRawWireResponse: bool = _link_field("raw_response", "Whether calls return the reply message, not the result in it.")
+    _pyroRawWireResponse: bool = _link_field("raw_response", "Whether calls return the reply message, see the "
+                                             "module protocol, not the result in it.")
 
     @property
     def _pyroSeq(self) -> int:
@@ -101,7 +102,8 @@ class ProxyState(CommonState):
     @property
     def _pyroTimeout(self) -> Optional[float]:
         """Timeout of a call in seconds, after which it raises TimeoutError. None and 0 are no limit, a negative number is the
-        setting COMMTIMEOUT."""
+        setting COMMTIMEOUT. Assigning anything else raises ValueError.
+        """
         return self._pyro.timeout
 
     @_pyroTimeout.setter

@@ -72,10 +72,12 @@ def register_class_to_dict(clazz: Type[Any], converter: ToDict, serpent_too: boo
     """Register the function that converts instances of a class and its subclasses when they are serialized.
 
     If there are converters for several base classes of an object, the nearest one in the method resolution order is used.
+    All serializers use the converter. Any thread may call this.
 
     Args:
-        converter: called with the instance; returns a dict, usually with the key ``__class__``, or other plain data. An object
-            that is not callable raises TypeError only when an instance is serialized.
+        converter: called with the instance, in the thread that serializes it; returns a dict, usually with the key
+            ``__class__``, or other plain data. An object that is not callable raises TypeError only when an instance is
+            serialized.
         serpent_too: if false, the serpent serializer ignores the converter and uses its own rules for the instances.
 
     Raises:
@@ -89,7 +91,7 @@ def register_class_to_dict(clazz: Type[Any], converter: ToDict, serpent_too: boo
 
 
 def unregister_class_to_dict(clazz: Type[Any]) -> None:
-    """Remove the converter of a class, if there is one."""
+    """Remove the function that converts instances of a class to dicts, if there is one. Any thread may call this."""
     global _class_to_dict
     with _registry_lock:
         _class_to_dict = {key: value for key, value in _class_to_dict.items() if key is not clazz}
@@ -116,11 +118,12 @@ def has_converter(clazz: type) -> bool:
 def register_dict_to_class(classname: str, converter: FromDict) -> None:
     """Register the function that converts dicts with this text as ``__class__`` to objects.
 
-    Any peer can send a dict with this text and any other data: the converter must not trust the data.
+    Any peer can send a dict with this text and any other data: the converter must not trust the data. All serializers use the
+    converter. Any thread may call this.
 
     Args:
         classname: the text; an object of another type has no effect, because it is never equal to a text.
-        converter: called with the class name and the dict; returns the object.
+        converter: called with the class name and the dict, in the thread that deserializes it; returns the object.
     """
     global _dict_to_class
     with _registry_lock:
@@ -128,7 +131,7 @@ def register_dict_to_class(classname: str, converter: FromDict) -> None:
 
 
 def unregister_dict_to_class(classname: str) -> None:
-    """Remove the converter of a class name, if there is one."""
+    """Remove the function that converts dicts with this class name to objects, if there is one. Any thread may call this."""
     global _dict_to_class
     with _registry_lock:
         _dict_to_class = {key: value for key, value in _dict_to_class.items() if key != classname}

@@ -313,17 +313,28 @@ class SerializerBase:
 
     @classmethod
     def class_to_dict(cls, obj: Any) -> Any:
-        """Convert an instance of any class to a dict; see classes.class_to_dict."""
+        """Convert an instance of any class to a dict.
+
+        The result is that of the converter for the class; otherwise that of __getstate__ if it is a dict; otherwise a dict of
+        the attributes (or slots) with the name of the class under the key ``__class__``.
+
+        Raises:
+            SerializeError: the object has no attributes to convert.
+        """
         return classes.class_to_dict(obj, cls.name)
 
-    @classmethod
-    def dict_to_class(cls, data: Dict[str, Any]) -> Any:
-        """Convert a dict with the key ``__class__`` to the object that it describes; see recreation.dict_to_class."""
-        return recreation.dict_to_class(data)
+    dict_to_class = staticmethod(recreation.dict_to_class)
 
     @classmethod
     def make_exception(cls, exceptiontype: Type[BaseException], data: Mapping[str, Any]) -> BaseException:
-        """Build an exception of a class from a dict with ``args`` and optionally ``attributes``."""
+        """Build an exception of a class from a dict with ``args`` and optionally ``attributes``.
+
+        Returns:
+            A RemoteError that describes the exception if the class does not accept the arguments.
+
+        Raises:
+            KeyError, ValueError: there are no args, or they are neither list nor tuple.
+        """
         return exceptions.dict_to_exception(exceptiontype, {"__class__": exceptiontype.__name__, **data})
 
     @classmethod
@@ -357,26 +368,11 @@ class SerializerBase:
         """Return the data of a message as bytes, for serializers that cannot read a memoryview."""
         return bytes(data)
 
-    @classmethod
-    def register_class_to_dict(cls, clazz: Type[Any], converter: Callable[[Any], Any],
-                               serpent_too: bool = True) -> None:
-        """Register a function that converts instances of a class to dicts; see classes.register_class_to_dict."""
-        classes.register_class_to_dict(clazz, converter, serpent_too)
-
-    @classmethod
-    def unregister_class_to_dict(cls, clazz: Type[Any]) -> None:
-        """Remove the function that converts instances of a class to dicts."""
-        classes.unregister_class_to_dict(clazz)
-
-    @classmethod
-    def register_dict_to_class(cls, classname: str, converter: Callable[[str, Dict[str, Any]], Any]) -> None:
-        """Register a function that converts tagged dicts to objects; see classes.register_dict_to_class."""
-        classes.register_dict_to_class(classname, converter)
-
-    @classmethod
-    def unregister_dict_to_class(cls, classname: str) -> None:
-        """Remove the function that converts dicts with this class name to objects."""
-        classes.unregister_dict_to_class(classname)
+    # Every serializer uses the same converters.
+    register_class_to_dict = staticmethod(classes.register_class_to_dict)
+    unregister_class_to_dict = staticmethod(classes.unregister_class_to_dict)
+    register_dict_to_class = staticmethod(classes.register_dict_to_class)
+    unregister_dict_to_class = staticmethod(classes.unregister_dict_to_class)
 
 
 def _decode_as_tagged(decode: Callable[[Data], Tuple[Any, bool]], data: Data) -> Tuple[Any, bool]:
