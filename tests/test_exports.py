@@ -30,8 +30,8 @@ DOCUMENTED_MODULES = ["Pyro5." + name for name in (
     "utils.echoserver", "utils.httpgateway")]
 COSTLY_MODULES = ["argparse", "asyncio", "ctypes", "hashlib", "http", "msgpack", "sqlite3", "ssl"]
 # a program that makes calls with values of the usual types needs none of these, either
-COSTLY_FOR_CLIENTS = ["ast", "concurrent.futures", "dataclasses", "datetime", "decimal", "inspect", "pathlib", "platform",
-                      "random", "serpent", "uuid"]
+COSTLY_FOR_CLIENTS = ["Pyro5._values.unsendable", "ast", "concurrent.futures", "dataclasses", "datetime", "decimal", "inspect",
+                      "pathlib", "platform", "random", "serpent", "uuid"]
 
 VENDORED_CALL = """
 import sys, threading

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import time
 from threading import get_ident
-from typing import Any, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence
 
-from .. import NamedTuple, callcontext
+from .. import LazyModule, NamedTuple, callcontext
 from .._messages import limits, requests
 from .._messages.limits import FREE_BYTES
 from .._messages.requests import NUMBERS
 from .._net.forks import forks
-from .._values import large_buffers, unsendable
+from .._values import large_buffers
 from .._wire.chunks import MIN_SHARED_BYTES
 from ..callcontext import get_request
 from ..configure import global_version
@@ -25,6 +25,11 @@ from .call_options import get_options
 from .connection import Connection
 from .failures import request_error
 from .link import Link
+
+if TYPE_CHECKING:
+    from .._values import unsendable
+else:
+    unsendable = LazyModule(globals(), ".._values.unsendable")
 
 __all__ = ["NOT_MADE", "call_plainly"]
 
@@ -124,10 +129,11 @@ def _exchange(link: Link, connection: Connection, form: _Form, method: str, args
         payload = (serializer.call_payload if may_be_long else serializer.dumpsCall)(link.object_id, method, args, kwargs)
         size = len(payload)
         if may_be_long or size > form.max_payload:
-            unsendable.check_payload(payload, serializer, "dumpsCall")
             if type(payload) is list:
                 size = sum(map(len, payload))
                 payload = payload if size > JOIN_UP_TO_BYTES else b"".join(payload)
+            elif type(payload) is not bytes:
+                unsendable.check_payload(payload, serializer, "dumpsCall")
             check_size(size, link.wire.max_size)
     except Exception as x:
         wrong = unsendable.wrong_payload(payload, serializer, "dumpsCall")
@@ -148,7 +154,7 @@ def _exchange(link: Link, connection: Connection, form: _Form, method: str, args
         return serializer.loads(reply)
     except BaseException as x:
         link.call_failed(connection, x, seq, None)
-        wrong = unsendable.wrong_payload(payload, serializer, "dumpsCall")
+        wrong = None if type(payload) is bytes else unsendable.wrong_payload(payload, serializer, "dumpsCall")
         if wrong is not None:
             raise request_error(link.bound_uri, wrong, serializer, method, args, kwargs) from x
         raise

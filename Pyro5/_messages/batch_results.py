@@ -1,13 +1,18 @@
 """The results of a batch: large ones are serialized one by one, and their total size is checked with each result."""
 from __future__ import annotations
 
-from typing import Any, List, Mapping, Optional
+from typing import TYPE_CHECKING, Any, List, Mapping, Optional
 
-from .. import protocol
-from .._values import large_buffers, unsendable
+from .. import LazyModule, protocol
+from .._values import large_buffers
 from ..protocol import Buffer
 from ..serializers import SerializerBase
 from . import out_of_band
+
+if TYPE_CHECKING:
+    from .._values import unsendable
+else:
+    unsendable = LazyModule(globals(), ".._values.unsendable")
 
 MAX_UNSERIALIZED_BYTES = 65536  # results are kept as objects up to about this total size
 MAX_COUNTED_VALUES = 200  # the size of a result with more values in it is not estimated: it is serialized at once

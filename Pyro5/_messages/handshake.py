@@ -6,16 +6,21 @@ of each message are in this module.
 """
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Tuple
 
-from .. import callcontext, errors, protocol, serializers
+from .. import LazyModule, callcontext, errors, protocol, serializers
 from .._text.printable import printable_lines
-from .._values import plain, recreation, unsendable
+from .._values import plain, recreation
 from .._wire import features
 from ..protocol import Buffer, ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
 from . import limits
 from .requests import WireOptions
+
+if TYPE_CHECKING:
+    from .._values import unsendable
+else:
+    unsendable = LazyModule(globals(), ".._values.unsendable")
 
 # Most servers send the same reply to every client, and many programs connect for every call. The cache saves decoding it
 # again: 32 of the 180 us for connecting, one call and closing (`make bench`, row "connect, call, release").
@@ -58,7 +63,9 @@ def connect_request(serializer: SerializerBase, seq: int, object_id: str, handsh
         extra: further features to announce, see features.with_announcement.
         withholds: leave out the data of the application: the server has not proved yet who it is.
     """
-    payload = unsendable.dumped(serializer, {"handshake": HELLO if withholds else handshake, "object": object_id})
+    payload = serializer.dumps({"handshake": HELLO if withholds else handshake, "object": object_id})
+    if type(payload) is not bytes:
+        unsendable.check_payload(payload, serializer, "dumps")
     annotations = {} if withholds else callcontext.outgoing_annotations()
     # Servers limit the size of a handshake. Each request has the annotations as well.
     if annotations and sum(map(len, annotations.values())) > _MAX_ANNOTATION_BYTES:

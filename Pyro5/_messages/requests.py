@@ -10,7 +10,7 @@ import marshal
 from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Set, Tuple
 
 from .. import LazyModule, NamedTuple, callcontext, config, errors, protocol, serializers
-from .._values import large_buffers, unsendable
+from .._values import large_buffers
 from .._values.large_buffers import SMALL
 from .._wire.chunks import MIN_CHUNK_BYTES
 from ..protocol import Buffer, Payload, ReceivingMessage, SendingMessage
@@ -18,9 +18,11 @@ from ..serializers import SerializerBase
 from . import limits, out_of_band
 
 if TYPE_CHECKING:
+    from .._values import unsendable
     from .._values.marshal import check
 else:
     check = LazyModule(globals(), ".._values.marshal.check")
+    unsendable = LazyModule(globals(), ".._values.unsendable")
 
 # reserved method names
 GETATTR_METHOD = "__getattr__"  # read an exposed attribute
