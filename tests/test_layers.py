@@ -74,7 +74,7 @@ MODULES = """
     _daemon _daemon.daemon_object _daemon.transports _daemon.observed _daemon.registrations server
     _callbacks _callbacks.endpoint _callbacks.in_loop
     core
-    _aio_server _aio_server.connection _aio_server.tls_turns
+    _aio_server _aio_server.connection
     _aio_server.calls _aio_server.dispatch _aio_server.clients _aio_server.server
     _aio_server.ending _aio_server.daemon
     _naming _naming.storage _naming.storage.details _naming.storage.memory _naming.storage.files

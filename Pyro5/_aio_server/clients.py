@@ -1,4 +1,4 @@
-"""The connections of a server: their timeouts, refusals, and ends.
+"""The connections of a server: their TLS handshakes, timeouts, refusals, and ends.
 
 Everything belongs to the thread of the event loop, except where stated.
 """
@@ -17,6 +17,7 @@ from .._calls.deferred import runs_in_worker
 from .._calls.error_log import FULL
 from .._calls.running_calls import CLIENT_LOST
 from .._server import loop
+from .._server.address_queue import AddressQueue, address_key
 from .._server.connection import ServerConnection
 from .._server.quotas import Limited, LoopAccount, server_full
 from .._server.workers import WorkerPool
@@ -53,6 +54,58 @@ class DaemonHooks(NamedTuple):
     ends_without_user_code: Callable[[ServerConnection], bool]
     free: Callable[[ServerConnection], None]
     connection_ended: Callable[[ServerConnection], Awaitable[None]]
+
+
+HELD_BYTES = 64 * 1024  # that a client may send before its TLS handshake is in turn; no part of a handshake is as long
+
+
+class TlsTurns:
+    """TLS handshakes of many clients at once: one step in each iteration of the event loop, shared out between addresses.
+
+    It holds the connections that have received a part of their handshake. See also `_server.tls_handshakes`, which does this
+    for the other server types.
+
+    Args:
+        handle: called with a connection and the received bytes, when it is its turn.
+        schedule: calls a function in the next iteration of the event loop, after the events of all connections.
+    """
+
+    def __init__(self, handle: Callable[[AsyncConnection, bytes], None],
+                 schedule: Callable[[Callable[[], None]], Any]) -> None:
+        self._handle = handle
+        self._schedule = schedule
+        self._queue = AddressQueue()
+        self._held: Dict[AsyncConnection, bytearray] = {}
+        self._is_scheduled = False
+
+    def add(self, connection: AsyncConnection, data: bytes) -> None:
+        """Keep received bytes until it is the turn of their connection. Raises OSError if there are too many."""
+        held = self._held.get(connection)
+        if held is None:
+            held = self._held[connection] = bytearray()
+            self._queue.add(connection, address_key(connection.peer_address))
+        held += data
+        if len(held) > HELD_BYTES:
+            raise OSError("the other side sends too much before its TLS handshake")
+        self._continue()
+
+    def take(self, connection: AsyncConnection) -> bytes:
+        """Remove a connection, and return the bytes that it has received and that were not handled."""
+        self._queue.discard(connection)
+        return bytes(self._held.pop(connection, b""))
+
+    def _continue(self) -> None:
+        if self._queue and not self._is_scheduled:
+            self._is_scheduled = True
+            self._schedule(self._run)
+
+    def _run(self) -> None:
+        self._is_scheduled = False
+        # Connections may have ended since this was scheduled.
+        if self._queue:
+            connection = self._queue.take()
+            self._handle(connection, bytes(self._held.pop(connection)))
+        self._continue()
 
 
 FLUSH_SECONDS = 5.0  # that a client which has closed its side has to read the last replies

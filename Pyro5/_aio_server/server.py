@@ -26,10 +26,9 @@ from .._server.eventloop import TURN_SECONDS
 from .._server.listener import Listener
 from .._server.workers import WorkerPool
 from ..protocol import FLAGS_BATCH, ReceivingMessage, SendingMessage
-from .clients import Clients, DaemonHooks
+from .clients import Clients, DaemonHooks, TlsTurns
 from .connection import AsyncConnection, ConnectedSocket
 from .dispatch import own_annotations
-from .tls_turns import TlsTurns
 
 log = logging.getLogger("Pyro5.server.loop")
 

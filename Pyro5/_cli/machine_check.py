@@ -9,7 +9,7 @@ import socket
 import time
 from typing import Any, Callable, Iterator, List, Optional
 
-from .. import NamedTuple, __version__, config, errors, socketutil
+from .. import __version__, config, errors, socketutil
 from .._client import discovery
 from .._client.call_options import earlier
 from .._client.ns_places import nameserver_uris
@@ -66,22 +66,16 @@ def _check_certificates() -> Iterator[Finding]:
 
 # ---------------------------------------------------------------- names and ports
 
-class _HostName(NamedTuple):
-    host: str
-    role: str
-    is_needed: bool
-
-
 def check_host_names() -> Iterator[Finding]:
     """Check the addresses of the relevant host names."""
     # The name of the machine is often missing in its hosts file. That matters only if a server uses it.
-    names = [_HostName(socket.gethostname(), "this machine's own name", False),
-             _HostName(server_host(), "where servers listen, the setting HOST", True),
-             *(_HostName(host, "where clients look for the name server, the setting NS_HOST", True)
+    names = [(socket.gethostname(), "this machine's own name", False),
+             (server_host(), "where servers listen, the setting HOST", True),
+             *((host, "where clients look for the name server, the setting NS_HOST", True)
                for host, _ in name_server_places(name_server_host()) if not host.startswith("./u:"))]
-    for name in names:
-        if name.host:  # an empty name stands for all interfaces, and has no address
-            yield _check_host_name(name)
+    for host, role, is_needed in names:
+        if host:  # an empty name stands for all interfaces, and has no address
+            yield _check_host_name(host, role, is_needed)
     outside = outside_address()
     # A machine without a network is a normal case, such as a laptop on a journey: a note, not an error.
     if outside is None:
@@ -93,17 +87,17 @@ def check_host_names() -> Iterator[Finding]:
                       "for clients elsewhere, let them listen on %s: by the setting HOST, or host= of Daemon" % outside)
 
 
-def _check_host_name(name: _HostName) -> Finding:
-    text = "%s (%s)" % (name.host, name.role)
+def _check_host_name(host: str, role: str, is_needed: bool) -> Finding:
+    text = "%s (%s)" % (host, role)
     try:
-        found = host_addresses(name.host)
+        found = host_addresses(host)
     except TimeoutError as x:
         # The name service does not answer: another remedy than for a name that does not exist.
         return Finding(WRONG, "%s: %s" % (text, x), "repair the name service of this machine, put the name into its hosts "
                        "file, or use ip addresses")
     except (OSError, ValueError) as x:
-        return Finding(WRONG if name.is_needed else NOTE, "%s: %s" % (text, reason_of(x)),
-                       "correct the setting" if name.is_needed else "use ip addresses for servers here")
+        return Finding(WRONG if is_needed else NOTE, "%s: %s" % (text, reason_of(x)),
+                       "correct the setting" if is_needed else "use ip addresses for servers here")
     return Finding(OK, "%s is %s" % (text, ", ".join(found)))
 
 

@@ -92,7 +92,7 @@ class Siblings:
     def tell(self, kind: str, value: Any) -> None:
         """Send a message to all other processes."""
         for place in self._others():
-            self._send(place, kind, 0, value)
+            self.send_to(place, kind, value)
 
     def ask(self, kind: str, value: Any, seconds: float = ASK_SECONDS) -> List[Answer]:
         """Send a message to all other processes, and return their answers; without those that take too long."""
@@ -106,7 +106,7 @@ class Siblings:
             number = self._number
             self._waiting[number] = answers
         try:
-            left = sum([self._send(place, kind, number, value) for place in self._others()])
+            left = sum([self.send_to(place, kind, value, number=number) for place in self._others()])
             found: List[Answer] = []
             end = time.monotonic() + seconds
             while len(found) < left:
@@ -119,10 +119,6 @@ class Siblings:
             with self._lock:
                 del self._waiting[number]
         return found
-
-    def send_to(self, place: int, kind: str, value: Any, descriptors: Sequence[int] = ()) -> bool:
-        """Send a message to one process, with copies of file descriptors. Return whether that succeeded."""
-        return self._send(place, kind, 0, value, descriptors)
 
     def marks(self) -> Collection[Any]:
         """Return the ids of objects that are marked as not served, in all processes; None stands for the daemon."""
@@ -157,7 +153,8 @@ class Siblings:
     def _others(self) -> List[int]:
         return [place for place in self._running() if place != self.own_place]
 
-    def _send(self, place: int, kind: str, number: int, value: Any, descriptors: Sequence[int] = ()) -> bool:
+    def send_to(self, place: int, kind: str, value: Any, descriptors: Sequence[int] = (), number: int = 0) -> bool:
+        """Send a message to one process, with copies of file descriptors. Return whether that succeeded."""
         data = json.dumps([kind, number, value]).encode("ascii")
         parts = [data[start:start + MAX_BYTES] for start in range(0, len(data), MAX_BYTES)]
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
@@ -218,7 +215,7 @@ class Siblings:
         answer = self._handlers[kind](value, descriptors)
         if number:
             value, sent = answer if type(answer) is tuple else (answer, [])
-            self._send(place, "answer", number, value, sent)
+            self.send_to(place, "answer", value, sent, number)
             _close_all(sent)
         return False
 

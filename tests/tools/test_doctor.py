@@ -104,7 +104,7 @@ class Bounds(DoctorTestCase):
             with self.assertRaisesRegex(TimeoutError, "the name service does not answer"):
                 findings.host_addresses("some.host", 0.01)
             config.COMMTIMEOUT = 0.01
-            self.check([machine_check._check_host_name(machine_check._HostName("h", "a role", False))],
+            self.check([machine_check._check_host_name("h", "a role", False)],
                        (WRONG, r"h \(a role\): the name service does not answer", "hosts file"))
             self.check(peer_check.check_object("PYRO:x@h:1"), (WRONG, "h: the name service does not answer", "ip address"))
             self.end(released)
