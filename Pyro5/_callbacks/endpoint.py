@@ -87,23 +87,11 @@ class CallbackDaemon(Daemon):
         return server
 
 
-class Offer:
-    """How to connect to the server: the values of the proxy."""
-
-    def __init__(self, uri: URI, serializer: SerializerBase, handshake: Any, wire: WireOptions,
-                 timeout: Optional[float]) -> None:
-        self.uri = uri
-        self.serializer = serializer
-        self.handshake = handshake
-        self.wire = wire
-        self.timeout = timeout
-
-
 class Endpoint:
     """The objects of this process that the server of a proxy can call. Thread-safe.
 
     Args:
-        offer: how to connect.
+        uri, serializer, handshake, timeout: the values of the proxy, with which to connect.
         adapt: called with the daemon before it serves.
 
     Raises:
@@ -111,8 +99,13 @@ class Endpoint:
         CommunicationError: connecting failed.
     """
 
-    def __init__(self, offer: Offer, adapt: Callable[[Daemon], None] = lambda daemon: None) -> None:
-        self._offer = offer
+    def __init__(self, uri: URI, serializer: SerializerBase, handshake: Any, timeout: Optional[float],
+                 adapt: Callable[[Daemon], None] = lambda daemon: None) -> None:
+        self._uri = uri
+        self._serializer = serializer
+        self._handshake = handshake
+        self._timeout = timeout
+        self._wire = WireOptions(config.MAX_MESSAGE_SIZE or 0, bool(config.COMPRESSION))
         # Only the server to which it was sent can make proxies for this endpoint.
         self._secret = secrets.token_hex(32)
         self._changed = threading.Condition()  # guards the next three
@@ -160,16 +153,16 @@ class Endpoint:
 
     def _connect(self) -> Connection:
         """Open a connection to the server, and offer it."""
-        offer = self._offer
-        connection = open_connection(offer.uri, effective_timeout(offer.timeout), offer.wire.max_size)
+        uri, serializer, wire = self._uri, self._serializer, self._wire
+        connection = open_connection(uri, effective_timeout(self._timeout), wire.max_size)
         try:
             # From here on stop() can end the connection, however long the server takes to answer.
             self._note_connecting(connection)
-            connection.handshake(offer.serializer, 0, str(offer.uri.object), offer.handshake, offer.wire, extra=(CALLBACKS,))
+            connection.handshake(serializer, 0, str(uri.object), self._handshake, wire, extra=(CALLBACKS,))
             if connection.features is None or CALLBACKS not in connection.features:
                 raise errors.PyroError("the server of '%s' is of another release, which cannot call objects over a connection "
-                                       "of its client: register the object in a Daemon" % offer.uri)
-            connection.call(offer.serializer, 1, DAEMON_NAME, _OFFER_METHOD, [self._secret], offer.wire)
+                                       "of its client: register the object in a Daemon" % uri)
+            connection.call(serializer, 1, DAEMON_NAME, _OFFER_METHOD, [self._secret], wire)
             self._note_connecting(None)
         except BaseException:
             self._connecting = None
@@ -181,7 +174,7 @@ class Endpoint:
         """Make a connection one that stop() ends."""
         with self._changed:
             if self._is_closed:
-                raise errors.ConnectionClosedError("the proxy for '%s' was released" % self._offer.uri)
+                raise errors.ConnectionClosedError("the proxy for '%s' was released" % self._uri)
             self._connecting = connection
 
     def _serve(self, offered: Connection) -> None:
@@ -217,7 +210,7 @@ class Endpoint:
                 self._serve(self._connect())
                 pause = 0.0
             except (errors.PyroError, OSError, ValueError) as x:  # the last two: stop() has ended the connection
-                log.info("no connection for callbacks to '%s', trying again: %s", self._offer.uri, x)
+                log.info("no connection for callbacks to '%s', trying again: %s", self._uri, x)
                 pause = min(max(2 * pause, FIRST_PAUSE_SECONDS), MAX_PAUSE_SECONDS)
 
     def _wait_until_needed(self, pause: float) -> bool:
@@ -227,10 +220,3 @@ class Endpoint:
                 self._changed.wait_for(lambda: self._is_closed, pause)
             self._changed.wait_for(lambda: self._is_closed or self._idle < IDLE_CONNECTIONS)
             return not self._is_closed
-
-
-def endpoint_of(uri: URI, serializer: SerializerBase, handshake: Any, timeout: Optional[float],
-                adapt: Callable[[Daemon], None] = lambda daemon: None) -> Endpoint:
-    """Connect to the server of a proxy, so that it can call objects of this process. Raises as `Endpoint`."""
-    wire = WireOptions(config.MAX_MESSAGE_SIZE or 0, bool(config.COMPRESSION))
-    return Endpoint(Offer(uri, serializer, handshake, wire, timeout), adapt)

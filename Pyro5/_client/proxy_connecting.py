@@ -35,7 +35,7 @@ def register_callback(link: Any, loop: Any, obj: Any) -> Any:
     with _creating:
         if link.callbacks is None:
             adapt = functools.partial(load_endpoint("in_loop").run_async_methods_in, loop)
-            link.callbacks = load_endpoint().endpoint_of(link.bound_uri, link.serializer, link.handshake, link.timeout, adapt)
+            link.callbacks = load_endpoint().Endpoint(link.bound_uri, link.serializer, link.handshake, link.timeout, adapt)
             weakref.finalize(link, link.callbacks.stop).atexit = False  # if it is not released
         return link.callbacks.register(obj)
 
@@ -154,5 +154,5 @@ class ProxyConnecting(ProxyState):
         link.connect_once(self._pyroConnect, link.is_ready)
         with _creating:
             if link.callbacks is None:
-                link.callbacks = load_endpoint().endpoint_of(link.bound_uri, link.serializer, link.handshake, link.timeout)
+                link.callbacks = load_endpoint().Endpoint(link.bound_uri, link.serializer, link.handshake, link.timeout)
             return link.callbacks.daemon.proxyFor(link.callbacks.register(obj).object)

@@ -5,6 +5,8 @@ import ast
 import inspect
 from typing import Any, List, Optional, Tuple
 
+from .._values import plain
+
 # The text is untrusted, and some versions of Python crash in the parser if an expression is nested too deeply.
 MAX_TEXT = 1500  # characters; limits the depth of chains of operators
 MAX_BRACKETS = 50  # opening brackets; limits the depth of nested expressions
@@ -12,18 +14,6 @@ MAX_BRACKETS = 50  # opening brackets; limits the depth of nested expressions
 _Parameter = inspect.Parameter
 ANY_ARGUMENTS = inspect.Signature([_Parameter("args", _Parameter.VAR_POSITIONAL),
                                    _Parameter("kwargs", _Parameter.VAR_KEYWORD)])
-
-
-class _SourceText:
-    """A default that is not a literal, or an annotation. Its repr is the source text that the server sent."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def __repr__(self) -> str:
-        return self._text
 
 
 def parse_signature(text: Any) -> inspect.Signature:
@@ -76,8 +66,8 @@ def _default(source: str, node: Optional[ast.expr]) -> Any:
         # Evaluates literals only; it never calls anything or looks up a name.
         return ast.literal_eval(node)
     except (ValueError, TypeError):
-        return _SourceText(ast.get_source_segment(source, node) or "...")
+        return plain.Verbatim(ast.get_source_segment(source, node) or "...")
 
 
 def _annotation(source: str, node: Optional[ast.expr], empty: Any) -> Any:
-    return empty if node is None else _SourceText(ast.get_source_segment(source, node) or "...")
+    return empty if node is None else plain.Verbatim(ast.get_source_segment(source, node) or "...")

@@ -11,6 +11,7 @@ import threading
 import weakref
 from typing import Any, Callable, Dict, Optional, Tuple
 
+from .._values import plain
 from .members import Members, class_of
 
 log = logging.getLogger("Pyro5.server.descriptions")
@@ -18,17 +19,6 @@ log = logging.getLogger("Pyro5.server.descriptions")
 # Default values of these types are shown, unless their repr() is longer than this.
 _PLAIN_TYPES = (type(None), bool, int, float, str)
 _PLAIN_CHARS = 40
-
-
-class _VerbatimText:
-    """A text whose repr() is the text itself, for the parts of a signature."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def __repr__(self) -> str:
-        return self._text
-
 
 # Weak keys: classes that are created at run time, in tests or by a plug-in, must not be kept alive by this cache.
 _described: weakref.WeakKeyDictionary[type, Tuple[Members, Dict[str, Any]]] = weakref.WeakKeyDictionary()
@@ -117,7 +107,7 @@ def read_signature(function: Callable[..., Any]) -> inspect.Signature:
 def _shown_annotation(annotation: Any) -> Any:
     if annotation is inspect.Signature.empty:
         return annotation
-    return _VerbatimText(annotation if isinstance(annotation, str) else inspect.formatannotation(annotation))
+    return plain.Verbatim(annotation if isinstance(annotation, str) else inspect.formatannotation(annotation))
 
 
 def _shown_default(default: Any) -> Any:
@@ -125,4 +115,4 @@ def _shown_default(default: Any) -> Any:
         # The repr() of other defaults may run user code, may show secrets, and is of no use to the client.
         return default
     is_plain = type(default) in _PLAIN_TYPES and len(repr(default)) <= _PLAIN_CHARS
-    return _VerbatimText(repr(default) if is_plain else "...")
+    return plain.Verbatim(repr(default) if is_plain else "...")

@@ -21,6 +21,18 @@ _LONGEST_TEXT = 200  # characters
 _LONGEST_BITS = 1000
 
 
+class Verbatim:
+    """A text whose repr() is the text itself, for the parts of a signature."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
+
+
 def base_value(value: Any) -> Any:
     """Convert an instance of a subclass of int, float or str (such as numpy.float64) to that; return others unchanged."""
     for base, convert in _BASE_VALUES:
