@@ -8,7 +8,7 @@ from typing import Any, List
 from unittest import mock
 
 from Pyro5 import errors
-from Pyro5._client import futures
+from Pyro5._client import link
 from Pyro5.api import Daemon, Proxy, Retry, expose
 
 from .peers import Peer, ScriptedServer, free_port
@@ -159,7 +159,7 @@ class Cancellations(unittest.TestCase):
 
         held: List[Any] = []
         begun, released = threading.Event(), threading.Event()
-        with mock.patch.object(futures, "CANCEL_SECONDS", 0.05), ScriptedServer(first, silent) as server:
+        with mock.patch.object(link, "CANCEL_SECONDS", 0.05), ScriptedServer(first, silent) as server:
             proxy = Proxy(server.uri)
             future = proxy.work.future()
             self.assertTrue(begun.wait(PATIENCE_SECONDS))

@@ -16,25 +16,29 @@ from .. import LazyModule, callcontext, config, errors
 from .._messages import requests
 from .._net.forks import forks
 from .._values.uri import URI
-from ..constants import CLOSE_STREAM_METHOD, DAEMON_NAME
+from ..constants import CANCEL_METHOD, CLOSE_STREAM_METHOD, DAEMON_NAME
 from ..protocol import FLAGS_ONEWAY
 from ..socketutil import effective_timeout
-from .call_options import deadline_for, earlier, options_for, own_deadline
+from .call_options import CallOptions, current_options, deadline_for, earlier, options_for, own_deadline
 from .connection import Connection
 from .calls import Caller
 from .holders import Waiter
-from .pool import OPEN_FIRST
+from .pool import OPEN_FIRST, OPEN_SIDE
 from .retry import Retry, RetryBudget
 
 if TYPE_CHECKING:
+    import uuid
     from . import futures
 else:
     futures = LazyModule(globals(), ".futures")  # for calls in the background
+    uuid = LazyModule(globals(), "uuid")
 
 log = logging.getLogger("Pyro5.link")
 
 UNOWNED = 0  # no thread has this number
 IN_TRANSIT = -1  # nor this one
+# A server that does not answer a cancellation must not keep the thread, and the connection, for longer.
+CANCEL_SECONDS = 5.0
 
 
 def _served_client() -> Any:
@@ -271,8 +275,23 @@ class Link(Caller):
 
     def cancel(self, correlation_id: bytes, seq: int) -> None:
         """Ask the server to cancel a call that is in flight, in the background, over another connection."""
-        send = functools.partial(futures.send_cancellation, self, correlation_id, seq)
+        send = functools.partial(self.send_cancellation, correlation_id, seq)
         self._get_or_create("cancellations", futures.BackgroundCalls).start(send, 1)
+
+    def send_cancellation(self, correlation_id: bytes, seq: Optional[int]) -> None:
+        """Send a cancellation over a connection of its own: that of the call is in use. Errors are logged, not raised."""
+        arguments = [str(uuid.UUID(bytes=correlation_id)), seq]
+        token = current_options.set(CallOptions(self, time.monotonic() + CANCEL_SECONDS))
+        try:
+            connection = self.pool.claim_side(threading.get_ident()) or self._open_another(OPEN_SIDE, lambda response: None)
+            if connection is not None:
+                self.call(connection, CANCEL_METHOD, arguments, {}, FLAGS_ONEWAY, DAEMON_NAME)
+                if self.connection is None:  # the proxy was released meanwhile, or is about to connect again
+                    self.drop(connection, keep_socket=True)
+        except Exception as x:  # border of a thread
+            log.info("a call of %s cannot be cancelled on the server: %s", self.bound_uri, x)
+        finally:
+            current_options.reset(token)
 
     # ------------------------------------------------------------ item streams
 

@@ -10,7 +10,6 @@ import uuid
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from .. import current_context, errors
-from .._client.futures import send_cancellation
 from .._wire.features import CANCELLATION
 
 
@@ -36,7 +35,7 @@ class RunningCall:
         connection = link.connection
         # First the message, which also cancels an async method; the end of the connection stops the wait for the others.
         if connection is not None and connection.features is not None and CANCELLATION in connection.features:
-            send_cancellation(link, self.call_id.bytes, None)
+            link.send_cancellation(self.call_id.bytes, None)
         if connection is not None:
             with contextlib.suppress(OSError):
                 connection.sock.shutdown(socket.SHUT_RDWR)

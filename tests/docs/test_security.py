@@ -70,9 +70,9 @@ class TableTests(unittest.TestCase):
 
     @unittest.skipUnless(httpgateway, "there is no HTTP gateway")
     def test_gateway(self) -> None:
-        options = httpgateway._parse([])
+        options = httpgateway.make_parser().parse_args([])
         self.assertEqual(("localhost", r"http\.", "", None), (options.host, options.expose, options.gatewaykey, options.cors))
-        options = httpgateway._parse(["-H", "neptune", "-e", "x", "-c", "y", "-G", __file__])
+        options = httpgateway.make_parser().parse_args(["-H", "neptune", "-e", "x", "-c", "y", "-G", __file__])
         self.assertEqual(("neptune", "x", "y"), (options.host, options.expose, options.cors))
         self.assertTrue(options.gatewaykey.startswith('"""Check docs/security.md'))
 
