@@ -7,7 +7,7 @@ Every message contains the number of the serializer of its payload. The serializ
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, Dict, Iterator, Mapping, MutableMapping, Optional, Sequence, Type, Union
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, MutableMapping, Optional, Sequence, Type, Union
 
 from .. import LazyModule, errors
 from ..configure import count_change, program_serializers
@@ -219,3 +219,7 @@ def __getattr__(name: str) -> Any:
         if name == own.capitalize() + "Serializer":
             return _class(own)
     raise AttributeError("module %r has no attribute %r" % (__name__, name))
+
+
+def __dir__() -> List[str]:
+    return sorted({*globals(), *__all__})

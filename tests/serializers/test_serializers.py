@@ -95,6 +95,25 @@ class Registry(Base):
             "assert 'msgpack' not in sys.modules\n"
         )
 
+    def test_a_client_loads_only_its_serializer(self) -> None:
+        self.run_python(
+            "import sys\nimport Pyro5.client\nfrom Pyro5 import serializers\nserializers.get_serializer('serpent')\n"
+            "loaded = {'Pyro5.serializers.' + name for name in ('json', 'marshal', 'msgpack')} & set(sys.modules)\n"
+            "assert not loaded, loaded\n"
+            "assert set(serializers.__all__) <= set(dir(serializers))\n"
+            "tagged = {'__class__': 'Pyro5.util.JsonSerializer'}\n"  # as a peer sends it
+            "json = serializers.get_serializer('serpent').recreate_classes(tagged)\n"
+            "assert json is serializers.serializers['json'] and type(json) is serializers.JsonSerializer\n"
+            "from Pyro5.serializers import *\nassert type(json) is JsonSerializer\n"
+            "assert SerializerBase.class_to_dict(json) == tagged\n"
+        )
+
+    def test_servers_load_all_of_them(self) -> None:
+        self.run_python(
+            "import sys\nfrom Pyro5.api import Daemon\nDaemon(host='127.0.0.1').close()\n"
+            "assert {'Pyro5.serializers.' + name for name in ('json', 'marshal', 'msgpack')} <= set(sys.modules)\n"
+        )
+
 
 class Vendored(Base):
     def test_the_package_under_another_name(self) -> None:
