@@ -287,15 +287,15 @@ class SendingMessage:
         recv_stub(pyroConnection, [MSG_PING])
 
 
-def message_buffers(header: bytes, payload: Union[bytes, List[bytes]], size: int) -> List[Buffer]:
+def message_buffers(header: bytes, payload: Payload, size: int) -> List[Buffer]:
     """Return the buffers of a message, see SendingMessage; `size` is that of the payload in bytes."""
     if size <= JOIN_UP_TO_BYTES:
-        return [header + (payload if isinstance(payload, bytes) else b"".join(payload))]
+        return [header + (b"".join(payload) if isinstance(payload, list) else payload)]
     buffers.expect_large(size)
-    return [header, payload] if isinstance(payload, bytes) else [header, *payload]
+    return [header, *payload] if isinstance(payload, list) else [header, payload]
 
 
-def result_message(seq: int, serializer_id: int, payload: Union[bytes, List[bytes]], size: int,
+def result_message(seq: int, serializer_id: int, payload: Payload, size: int,
                    correlation_id: bytes) -> SendingMessage:
     """Build a reply with a value, whose payload is neither too large nor to be compressed; `size` is its size in bytes.
 

@@ -11,7 +11,7 @@ import inspect
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextvars import copy_context
-from typing import Any, Callable, Dict, List, Optional, Union
+from typing import Any, Callable, Dict, Optional, Union
 
 from .. import LazyModule, callcontext, constants, errors, protocol
 from .._messages import handshake, replies, requests
@@ -22,7 +22,7 @@ from .._objects.members import exposed_method, get_exposed_attribute, set_expose
 from .._objects.objects import ObjectTable, PublishedObject
 from .._observe.statistics import BATCH
 from .._values import unsendable
-from ..protocol import FLAGS_BATCH, FLAGS_ONEWAY, MSG_INVOKE, ReceivingMessage, SendingMessage, result_message
+from ..protocol import FLAGS_BATCH, FLAGS_ONEWAY, MSG_INVOKE, Payload, ReceivingMessage, SendingMessage, result_message
 from ..serializers import SerializerBase
 from .async_methods import AsyncMethods
 from .batches import Batch
@@ -172,7 +172,7 @@ class Dispatcher(CallAccounts):
         payload = None if annotations else self.plain_payload(call, serializer, value)
         return self.any_reply(call, serializer, value, payload, annotations)
 
-    def any_reply(self, call: RunningCall, serializer: SerializerBase, value: Any, payload: Union[bytes, List[bytes], None],
+    def any_reply(self, call: RunningCall, serializer: SerializerBase, value: Any, payload: Optional[Payload],
                   annotations: Dict[str, Any]) -> SendingMessage:
         """Return the reply with a result of any kind.
 
@@ -181,7 +181,7 @@ class Dispatcher(CallAccounts):
         """
         if payload is not None:
             unsendable.check_payload(payload, serializer, "dumps")
-            size = len(payload) if isinstance(payload, bytes) else sum(map(len, payload))
+            size = sum(map(len, payload)) if isinstance(payload, list) else len(payload)  # a program may return a bytearray
             if size <= self.plain_size:
                 return result_message(call.seq, serializer.serializer_id, payload, size, call.correlation_id)
         to = ReplyTo(call.seq, serializer, call.correlation_id, annotations, self._wire)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, Callable, Dict, FrozenSet, List, Optional, Tuple, Union
+from typing import Any, Callable, Dict, FrozenSet, List, Optional, Tuple
 
 from .. import NamedTuple, callcontext, errors, serializers
 from .._messages import handshake, replies
@@ -13,7 +13,7 @@ from .._values.large_buffers import has_no_buffers
 from .._wire import features
 from .._wire.chunks import MIN_SHARED_BYTES
 from ..callcontext import get_request
-from ..protocol import COMPRESS_ABOVE_BYTES, JOIN_UP_TO_BYTES, ReceivingMessage, SendingMessage
+from ..protocol import COMPRESS_ABOVE_BYTES, JOIN_UP_TO_BYTES, Payload, ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
 from .error_log import HANDSHAKE, INVALID
 from .exclusive import note_origin
@@ -113,7 +113,7 @@ class ReplyEncoding:
         """
         return self.serializers[message.serializer_id, peer]
 
-    def plain_payload(self, call: Any, serializer: SerializerBase, value: Any) -> Union[bytes, List[bytes], None]:
+    def plain_payload(self, call: Any, serializer: SerializerBase, value: Any) -> Optional[Payload]:
         """Return the serialized result of a call, None if some of it may have to be sent beside the payload, or it is more
         than a value.
 

@@ -320,6 +320,30 @@ class WrongResults(AddingTests):
             self.proxy.echo(1)
 
 
+class AnyBuffer(JsonSerializer):
+    """Returns buffers of another type than bytes."""
+
+    serializer_id = 79
+    buffer: Any = bytearray
+
+    def dumps(self, data: Any) -> Any:
+        return self.buffer(super().dumps(data))
+
+    def dumpsCall(self, *call: Any) -> Any:
+        return self.buffer(super().dumpsCall(*call))
+
+
+class OtherBuffers(AddingTests):
+    def test_results_and_arguments_of_all_sizes(self) -> None:
+        added: Any = self.add("buffers", AnyBuffer())
+        proxy = self.client()
+        proxy._pyroSerializer = "buffers"
+        for added.buffer in (bytearray, memoryview):
+            for value in (1, "x" * 500, "x" * 5000, "x" * 40000, "x" * 100000, list(range(20000)), {"a": "x" * 100000}):
+                for _ in range(2):  # the second one behind a large one
+                    self.assertEqual(value, proxy.echo(value))
+
+
 class Complete:
     """Has all that a serializer needs, but is no SerializerBase."""
 
