@@ -135,11 +135,11 @@ def _exchange(link: Link, connection: Connection, form: _Form, method: str, args
             elif type(payload) is not bytes:
                 unsendable.check_payload(payload, serializer, "dumpsCall")
             check_size(size, link.wire.max_size)
+        header = _pack(form.request_begin, seq, size << 32, correlation_id, HEADER_END)
     except Exception as x:
         wrong = unsendable.wrong_payload(payload, serializer, "dumpsCall")
         raise request_error(link.bound_uri, wrong or x, serializer, method, args, kwargs)  # noqa: B904  # it sets the cause
     try:
-        header = _pack(form.request_begin, seq, size << 32, correlation_id, HEADER_END)
         reply: Any
         if size > JOIN_UP_TO_BYTES:
             reply = connection.large_round_trip(message_buffers(header, payload, size), seq, form.reply_begin, correlation_id,

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 import threading
 import unittest
 import uuid
@@ -14,6 +15,7 @@ from Pyro5._client.retry import Retry
 from Pyro5._objects.exposure import expose, oneway
 from Pyro5.callcontext import current_context
 from Pyro5.client import Proxy
+from Pyro5.serializers import SerializerBase
 from Pyro5.server import Daemon
 
 from ..peers import PATIENCE_SECONDS, settings
@@ -132,6 +134,11 @@ class Results(PlainCallsTestCase):
             self.assert_plain(False, lambda: self.proxy.echo(object()))
         with settings(MAX_MESSAGE_SIZE=1000), self.assertRaisesRegex(errors.ProtocolError, "MAX_MESSAGE_SIZE"):
             self.proxy.echo(["x" * 900, "y" * 900])
+        with settings(MAX_MESSAGE_SIZE=0), mock.patch.object(SerializerBase, "call_payload",
+                                                             return_value=[bytes(1 << 20)] * 4096):
+            for _ in range(2):  # the first one reads the settings, the second one is plain
+                with self.assertRaisesRegex(struct.error, "calling echo of"):  # more than a header can announce
+                    self.proxy.echo("x" * 100000)
         self.assertEqual([[1], {}], self.proxy.echo(1))
 
     def test_a_connection_that_is_lost(self) -> None:
