@@ -123,6 +123,17 @@ class ImportCosts(unittest.TestCase):
         self.assertEqual([], [name for name in ("Pyro5.client", "Pyro5.serializers", "socket") if name in before])
         self.assertEqual([], [name for name in COSTLY_FOR_CLIENTS if name in after])
 
+    def test_errors_of_networks_and_methods_load_nothing(self) -> None:
+        # a process that has no file descriptors left could not load it
+        output = output_of("import sys, types; from Pyro5 import errors\n"
+                           "from Pyro5._client.failures import server_closes_after\n"
+                           "from Pyro5._messages.replies import raisable\n"
+                           "connection, first = types.SimpleNamespace(features=None, keep_open=False), set(sys.modules)\n"
+                           "for error in errors.ConnectionClosedError(), ValueError(), OSError(), errors.TimeoutError():\n"
+                           "    raisable(error); server_closes_after(error, connection)\n"
+                           "print(*set(sys.modules) - first)", PROJECT)
+        self.assertEqual("", output.strip())
+
     def test_annotations_are_not_compiled(self) -> None:
         output = output_of("import builtins; compiled = []; real = builtins.compile\n"
                            "def note(source, name, mode, *args, **kwargs):\n"

@@ -29,7 +29,8 @@ def request_error(uri: URI, error: Exception, serializer: SerializerBase, method
 
 def server_closes_after(error: BaseException, connection: Any) -> bool:
     """Return whether the server closes the connection, or may close it, after it has reported this error."""
-    if isinstance(error, (errors.RemoteError, unsendable.Unsendable)):  # a method raised this, or its result cannot be sent
+    # A method raised this, or its result cannot be sent. For other errors nothing is loaded: there may be no descriptors left.
+    if isinstance(error, errors.SerializeError) and isinstance(error, (errors.RemoteError, unsendable.Unsendable)):
         return False
     if connection.features is not None and type(error) is errors.TimeoutError:  # the call was late
         return False

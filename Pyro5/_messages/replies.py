@@ -276,7 +276,8 @@ def raisable(exception: BaseException) -> Exception:
     """
     if not isinstance(exception, Exception):
         exception = exceptions.foreign_exception(exceptions.exception_to_dict(exception))
-    exception = unsendable.as_received(exception)
+    if "_pyroUnsendable" in vars(exception):  # unsendable.MARK, without loading that module for all exceptions
+        exception = unsendable.as_received(exception)
     if type(exception) is not StopIteration:  # it ends every item stream, and its traceback is never shown
         errors.show_remote_traceback(exception)
     return exception
