@@ -26,8 +26,6 @@ from .decoding import SHORT_REQUEST_BYTES
 from .dispatch import Dispatcher
 from .reply_encoding import joined
 
-__all__ = ["PlainCalls"]
-
 _unpack, _pack = PLAIN_HEADER.unpack_from, PLAIN_HEADER.pack
 
 

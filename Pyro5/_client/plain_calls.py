@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 else:
     unsendable = LazyModule(globals(), ".._values.unsendable")
 
-__all__ = ["NOT_MADE", "call_plainly"]
-
 _pack = PLAIN_HEADER.pack
 
 

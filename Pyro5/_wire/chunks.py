@@ -8,8 +8,6 @@ from typing import Dict, Mapping, Optional
 
 from ..protocol import Buffer
 
-__all__ = ["MAX_CHUNKS", "MIN_CHUNK_BYTES", "MIN_SHARED_BYTES", "as_chunks", "split_chunks"]
-
 MIN_CHUNK_BYTES = 16 * 1024  # smaller buffers stay in the payload: a chunk of its own would not save anything
 MIN_SHARED_BYTES = 256 * 1024  # of buffers in shared memory; smaller ones take no longer over a socket
 MAX_CHUNKS = 1000  # of a message; further buffers stay in the payload

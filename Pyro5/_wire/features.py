@@ -12,10 +12,6 @@ from typing import Container, Dict, FrozenSet, Mapping, Optional, Sequence
 from .. import config
 from ..protocol import Buffer
 
-__all__ = ["FEATURES_ANNOTATION", "DEADLINE_ANNOTATION", "DEADLINES", "CANCELLATION", "TAGGED_TYPES", "LITERAL_BYTES",
-           "BUFFERS", "SHARED_MEMORY", "OUT_OF_ORDER", "AUTHENTICATION", "CALLBACKS", "TEXT_BYTES", "TRACE_ANNOTATION",
-           "TRACING", "SUPPORTED", "announcement", "dialect_of", "parse", "with_announcement"]
-
 FEATURES_ANNOTATION = "FEAT"
 DEADLINE_ANNOTATION = "DLMS"  # milliseconds that are left of a request's deadline, in ASCII digits
 # In a CONNECTFAIL: milliseconds after which the client should try again, in ASCII digits. It is not negotiated, because a full
