@@ -123,6 +123,12 @@ class ImportCosts(unittest.TestCase):
         self.assertEqual([], [name for name in ("Pyro5.client", "Pyro5.serializers", "socket") if name in before])
         self.assertEqual([], [name for name in COSTLY_FOR_CLIENTS if name in after])
 
+    def test_modules_of_serializers_are_attributes_before_they_are_loaded(self) -> None:
+        output = output_of("import Pyro5.api, Pyro5.serializers as s\n"
+                           "print(s.json.dumps([1]), s.marshal.loads(s.marshal.dumps(2)), s.msgpack.MsgpackSerializer.name,"
+                           "      s.serpent.SerpentSerializer is s.SerpentSerializer)", PROJECT)
+        self.assertEqual("[1] 2 msgpack True", output.strip())
+
     def test_errors_of_networks_and_methods_load_nothing(self) -> None:
         # a process that has no file descriptors left could not load it
         output = output_of("import sys, types; from Pyro5 import errors\n"

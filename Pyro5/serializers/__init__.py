@@ -215,6 +215,9 @@ def _class(name: str) -> Type[SerializerBase]:
 
 
 def __getattr__(name: str) -> Any:
+    if name in _NUMBERS:  # programs that have imported Pyro5.serializers use its modules as attributes
+        _class(name)  # loads the module
+        return globals()[name]
     for own in _NUMBERS:
         if name == own.capitalize() + "Serializer":
             return _class(own)
@@ -222,4 +225,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> List[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_NUMBERS})
