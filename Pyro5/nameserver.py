@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Optional, Seque
 from . import config, errors
 from ._cli import access_options, console
 from ._client.discovery import retry_until_found
-from ._naming.authorization import NameServing, read_token
+from ._naming.authorization import read_token
 from ._naming.autoclean import checked_period
 from ._naming.broadcast import BroadcastServer
 from ._naming.regex_sandbox import ONE_AT_A_TIME, Limits
 from ._naming.registry import NameServer
+from ._naming.serving import NameServing
 from ._naming.storage import Storage
 from ._naming.storage.memory import MemoryStorage
 from ._naming.storage.specs import STORAGE_CHOICES, open_storage

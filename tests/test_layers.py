@@ -87,7 +87,7 @@ MODULES = """
     _naming.broadcast _naming.capacity _naming.regex_program _naming.regex_sandbox
     _naming.checks _naming.leases _naming.watches _naming.watching _naming.leased_names
     _naming.registry _naming.host_lookup _naming.probe_queue _naming.liveness
-    _naming.autoclean _naming.authorization
+    _naming.autoclean _naming.authorization _naming.serving
     _gateway _gateway.calls _gateway.liveness _gateway.events _gateway.responses _gateway.memory
     _gateway.running _gateway.arguments _gateway.options _gateway.schemas
     _gateway.status _gateway.openapi _gateway.object_requests _gateway.app

@@ -6,9 +6,9 @@ import logging
 from typing import Any, Optional, Tuple
 
 from .. import config
-from .._naming.authorization import NameServing
 from .._naming.broadcast import BroadcastServer
 from .._naming.regex_sandbox import ONE_AT_A_TIME, Limits
+from .._naming.serving import NameServing
 from .._values.uri import URI
 from ..nameserver import why_no_broadcast
 from .daemon import Daemon
