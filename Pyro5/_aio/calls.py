@@ -205,10 +205,8 @@ class RemoteCall(Coroutine[Any, Any, Any]):
 
     def close(self) -> None:
         """End the call, as for any coroutine."""
-        # Marked as finished, so that awaiting it afterwards is an error, and __del__ does not warn.
-        if self._coroutine is None:
-            self._coroutine = _FINISHED
-        self._coroutine.close()
+        # Also one that has not begun: it is finished then, so that awaiting it is an error, and __del__ does not warn.
+        self._start().close()
 
     def __aiter__(self) -> AsyncIterator[Any]:
         if self._coroutine is not None:
@@ -222,21 +220,6 @@ class RemoteCall(Coroutine[Any, Any, Any]):
 
     def __repr__(self) -> str:
         return "<remote call of '%s' of %s>" % (self._name, self._link.uri)
-
-
-class _Finished:
-    """Stands for the coroutine of a call that was closed before it began."""
-
-    def close(self) -> None:
-        """Do nothing."""
-
-    def send(self, *value: Any) -> Any:
-        raise RuntimeError("cannot reuse already awaited call")
-
-    throw = send
-
-
-_FINISHED = _Finished()
 
 
 class StreamOfCall(AsyncIterator[Any]):

@@ -178,7 +178,7 @@ class Connections:
                 # In a loop, since others may fill or end the connection while this task waits.
                 connection = self.ready_connection() or await self._open(end)
             if not connection.is_open:  # it has ended at once
-                self.drop(connection)
+                connection.abort()
                 raise errors.not_sent(errors.ConnectionClosedError("the connection to '%s' was lost" % self.uri))
             if not connection.is_full:  # its window, see pipelines
                 return connection
@@ -369,12 +369,6 @@ class Connections:
             self._cancelling = None
 
     # ------------------------------------------------------------ closing
-
-    def drop(self, connection: Connection) -> None:
-        """End a connection that cannot be used any more."""
-        if connection in self.connections:
-            self.connections.remove(connection)
-        connection.abort()
 
     def retire(self, connection: Connection) -> None:
         """Send nothing more over a connection that the server is about to close."""

@@ -59,7 +59,7 @@ async def _acquire(link: Link, home: Connection, deadline: Optional[float]) -> N
             await _call(link, home, ACQUIRE_METHOD)
             return
         except asyncio.CancelledError:
-            link.drop(home)  # the server may have reserved the object; it releases it when the connection ends
+            home.abort()  # the server may have reserved the object; it releases it when the connection ends
             raise
         except errors.BusyError as x:
             left = seconds_until(deadline)
@@ -71,7 +71,7 @@ async def _acquire(link: Link, home: Connection, deadline: Optional[float]) -> N
         try:
             await asyncio.sleep(pause if left is None else min(left, pause))
         except asyncio.CancelledError:
-            link.drop(home)  # as above
+            home.abort()  # as above
             raise
 
 

@@ -207,7 +207,7 @@ class Link(Connections):
         elif not (connection.features is not None and had_deadline) and not connection.has_waiting_calls:
             # Only a server of this release ends a call at its deadline. Otherwise, and after the timeout of the proxy, the
             # server may be gone. The next call connects again.
-            self.drop(connection)
+            connection.abort()
 
     def parse(self, reply: ReceivingMessage, connection: Connection) -> Any:
         """Return the value in a reply; a `StreamOpened` for an iterator.

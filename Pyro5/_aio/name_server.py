@@ -12,14 +12,13 @@ from .. import client, errors
 from .._client.lease_keeper import Lease, LeaseKeeper
 from .._client.name_server import NEW_ARGUMENTS, READING, Event, checked_event, old_arguments, require_watch
 from .._client.ns_places import FAILOVER_SECONDS, alternatives, is_list, note_nameserver
-from .._values import classes
 from .._values.uri import URI
 from ..constants import DEFAULT_TTL
 from .calls import RemoteMember
 from .connecting import Accepted, in_thread
 from .connection import Connection
 from .link import Link
-from .proxy import Proxy
+from .proxy import Proxy, send_as_proxy
 
 log = logging.getLogger("Pyro5.aio")
 
@@ -180,12 +179,7 @@ def keep_registered(keeper: LeaseKeeper, nameserver: Any, name: str, uri: URI, t
             nameserver._pyroRelease()  # the keeper has a copy
 
 
-def _to_dict(proxy: NameServerProxy) -> Dict[str, Any]:
-    return {"__class__": client.WIRE_TAG, "state": proxy.__getstate__()}
-
-
-_own: Any = classes.own_class(client.WIRE_TAG)
-classes.register_own_dict(NameServerProxy, client.WIRE_TAG, _to_dict, _own.build, _own.deliver)
+send_as_proxy(NameServerProxy)
 NameServerProxy.__module__ = "Pyro5.aio"
 
 

@@ -238,9 +238,13 @@ def _to_dict(proxy: Proxy) -> Dict[str, Any]:
 
 
 set_proxy_class(_from_state)
-# On the wire it is an ordinary proxy. What is received with that tag is made by the client package, as before.
-_own: Any = classes.own_class(WIRE_TAG)
-classes.register_own_dict(Proxy, WIRE_TAG, _to_dict, _own.build, _own.deliver)
+def send_as_proxy(proxy_class: Type[Proxy]) -> None:
+    """Make proxies of a class ordinary proxies on the wire. What is received with that tag is made by the client package."""
+    own: Any = classes.own_class(WIRE_TAG)
+    classes.register_own_dict(proxy_class, WIRE_TAG, _to_dict, own.build, own.deliver)
+
+
+send_as_proxy(Proxy)
 
 
 class BatchProxy(CollectedCalls):

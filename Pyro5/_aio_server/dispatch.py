@@ -18,7 +18,6 @@ from .._objects.objects import PublishedObject
 from .._observe.interceptors import of_asyncio_daemons, run_async
 from ..constants import DAEMON_NAME, NEXT_ITEM_METHOD
 from ..protocol import ReceivingMessage, SendingMessage
-from .calls import CallsInLoop
 
 log = logging.getLogger("Pyro5.server.dispatch")
 
@@ -54,6 +53,7 @@ class LoopDispatcher(Dispatcher):
     marked with ``@expose(blocking=False)`` called in a thread, as a part of a batch.
     """
 
+    _async_methods: Any  # CallsInLoop
     _loop_thread = 0
     _may_run_at_once = False  # it depends on the thread
     common_interceptors = of_asyncio_daemons
@@ -134,7 +134,7 @@ class LoopDispatcher(Dispatcher):
         while type(value) is Deferred:
             if runs_in_worker(value):
                 beside = call.method in published.members.concurrent and connection.may_use_thread
-                value = await self._calls.run_in_thread(None if beside else connection, value.method)
+                value = await self._async_methods.run_in_thread(None if beside else connection, value.method)
                 continue
             outcome, error = None, None
             try:
@@ -149,11 +149,6 @@ class LoopDispatcher(Dispatcher):
             finally:
                 error = None  # its traceback refers to this frame
         return value
-
-    @property
-    def _calls(self) -> CallsInLoop:
-        calls: Any = self._async_methods
-        return calls  # type: ignore[no-any-return]
 
     def _belongs_to_loop(self, published: PublishedObject, call: Call) -> Optional[bool]:
         """Return whether a method or property has to run in the event loop; None: wherever its call is prepared, because it

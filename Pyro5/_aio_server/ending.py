@@ -74,11 +74,7 @@ class Ending:
                 return
         except RuntimeError:
             log.debug("the event loop was closed before the daemon")
-        self._free()
-
-    def end_at_once(self) -> None:
-        """End a daemon that has not handled any request."""
-        self._free()
+        self.end_at_once()
 
     def _begin(self, timeout_seconds: float) -> None:
         if self._task is None:
@@ -117,7 +113,7 @@ class Ending:
         except Exception:
             log.exception("the end of the daemon failed")
         finally:
-            self._free()
+            self.end_at_once()
             generator, self._end_of_loop = self._end_of_loop, None
             if generator is not None:
                 await generator.aclose()
@@ -162,7 +158,7 @@ class Ending:
             except asyncio.TimeoutError:
                 return
 
-    def _free(self) -> None:
+    def end_at_once(self) -> None:
         """Close what is still open, without waiting. Can be called from any thread, if the event loop does not run."""
         if self._is_freed:
             return

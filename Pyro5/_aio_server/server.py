@@ -13,7 +13,7 @@ import os
 import socket
 import threading
 import time
-from typing import Any, Callable, Dict, Optional, Set, Union
+from typing import Any, Awaitable, Callable, Dict, Optional, Set, Union
 
 from .. import errors
 from .._calls import error_log
@@ -430,10 +430,9 @@ class AsyncServer(Clients):
             self.event_loop.call_later(LOST_SECONDS, self._find_lost)
 
 
-async def _annotations(annotate: Callable[[], Any]) -> Dict[str, Any]:
+async def _annotations(annotate: Callable[[], Awaitable[Dict[str, Any]]]) -> Dict[str, Any]:
     try:
-        found: Dict[str, Any] = await annotate()
-        return found
+        return await annotate()
     except Exception:  # annotations() of the program failed: the call is made, and answered, without them
         log.exception("Daemon.annotations failed")
         return {}
