@@ -8,31 +8,25 @@ import threading
 import time
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Type
 
-from . import client, config
+from . import client, config as config
 from ._auth.setup import server_gate
 from ._calls.async_methods import AsyncMethods
 from ._calls.dispatch import Dispatcher
 from ._calls.error_log import RepeatFilter
 from ._calls.plain_calls import PlainCalls
-from ._calls.streams import StreamTable
-from ._client.lease_keeper import LeaseKeeper
 from ._daemon.daemon_object import DaemonObject
-from ._daemon.registrations import Registrations, default_get_instance, ignore_error
-from ._daemon.transports import (Host, check_processes, dispatch_options, listen, nat_address, oneway_limits, stream_limits,
-                                 supervise)
-from ._net.addresses import address_text
+from ._daemon.registrations import Registrations
+from ._daemon.transports import Host, check_processes, dispatch_options, listen, nat_address, supervise
 from ._net.forks import forks
 from ._net.offered_sockets import offered_sockets
 from ._objects import marks
 from ._objects.exposure import behavior, callback, expose, oneway
-from ._objects.instances import close_session_instances
 from ._objects.members import _get_exposed_members as _get_exposed_members
 from ._objects.members import is_private_attribute as is_private_attribute
-from ._objects.objects import ObjectTable, table_of_unmarked, unmarked
+from ._objects.objects import table_of_unmarked, unmarked
 from ._server.callbacks import DaemonCallbacks, PlainAnswer
 from ._server.connection import ServerConnection
 from ._server.loop import SocketServer
-from ._server.oneway import OnewayCalls
 from ._values import classes
 from ._wire import buffers
 from .callcontext import current_context as current_context
@@ -86,38 +80,29 @@ class Daemon(Registrations):
                  natport: Optional[int] = None, interface: Type[Any] = DaemonObject, connected_socket: Any = None, *,
                  users: str = "", processes: int = 1, metrics: str = "") -> None:
         check_processes(processes, connected_socket)  # first: nothing has to be closed yet
-        self.methodcall_error_handler: Callable[..., None] = ignore_error
         self.housekeeper_lock = threading.RLock()
         # In this order: each part gets those that it uses. The socket server is last, because clients can connect
         # from then on.
-        self._objects = ObjectTable(self, default_get_instance)
-        self._leases = LeaseKeeper()
-        lifetime, linger, max_streams = stream_limits()
-        self._streams = StreamTable(lifetime, linger, time.monotonic, max_streams)
-        self._oneway_calls = OnewayCalls(*oneway_limits())
+        self._create_parts()
         self._async_methods = AsyncMethods(self._oneway_calls)
         self._dispatcher = Dispatcher(self, self._objects, self._streams, dispatch_options(), None,
                                       RepeatFilter(time.monotonic), self._async_methods)
         self._dispatcher.gate = server_gate(users)
-        self._plain_calls = PlainCalls(self, self._dispatcher, self._own_handle_request)
+        self._plain_calls: PlainCalls = PlainCalls(self, self._dispatcher, self._own_handle_request)
         self._read_settings()
         callbacks = DaemonCallbacks(
             handle_request=self._handle, answer_plainly=self._plain_answer(), build_refusal=self._dispatcher.build_refusal,
             connection_ended=self._connection_ended, ends_without_user_code=self._ends_without_user_code,
             must_pause=self._oneway_calls.pause, tick=self._tick, finish=self._finish,
             in_async_loop=self._async_methods.is_running_here)
-        self.natLocationStr: Optional[str] = None
+        nat = None
         if connected_socket is not None:
             self.transportServer: SocketServer = serve_connected(callbacks, self, connected_socket)
         else:
             nat = nat_address(nathost, natport, unixsocket)
             self.transportServer = (self._listen(callbacks, host, port, unixsocket) if processes == 1 else
                                     supervise(callbacks, self, host, port, unixsocket, processes))
-            if nat is not None:
-                self.natLocationStr = address_text((nat[0], nat[1] or self.sock.getsockname()[1]))
-        # Not with NAT: then the published address is another one.
-        if self.transportServer.unreachable_reason and not self.natLocationStr:
-            self._warn_unreachable(self.transportServer.unreachable_reason)
+        self._set_location(nat, self.transportServer.unreachable_reason)
         self.transportServer.on_refusal = self._dispatcher.on_refusal
         # After the server listens: the constructor of the interface may ask for the daemon's location.
         self._register_own(interface(self))
@@ -267,30 +252,17 @@ class Daemon(Registrations):
 
     # ------------------------------------------------------------ called by the socket server
 
-    def _read_settings(self) -> None:
-        """Apply the current settings, when ``global_version`` has changed. Several threads may do this at the same
-        time.
-        """
-        version = global_version.number  # first: the next comparison finds changes that are made from here on
-        self._dispatcher.set_options(dispatch_options(), self._oneway_calls.start if config.ONEWAY_THREADED else None)
-        self._streams.set_limits(*stream_limits())
-        self._oneway_calls.set_limits(*oneway_limits())
-        self._plain_calls.set_options(version)
-        self._settings_version = version  # last: until then, other threads do not rely on the old values
-
     def _plain_answer(self) -> PlainAnswer:
         """Return the function that answers plain calls."""
         return self._plain_calls.answer
 
     def _handle(self, connection: ServerConnection) -> None:
-        # Comparing this number costs 20 ns per call; reading the settings would take some microseconds.
         if global_version.number != self._settings_version:
             self._read_settings()
         self.handleRequest(connection)
 
     def _connection_ended(self, connection: ServerConnection) -> None:
-        if global_version.number != self._settings_version:
-            self._read_settings()
+        self._apply_settings()
         try:
             # A client that was refused was never announced by validateHandshake, so there is no end to announce.
             if connection.handshake_done:
@@ -298,13 +270,7 @@ class Daemon(Registrations):
         except Exception:  # user code: an error must not prevent the cleanup below
             log.exception("clientDisconnect failed")
         finally:
-            # Streams first: they may linger. Session objects and tracked resources end with the connection.
-            self._streams.client_disconnected(connection)
-            # Before the session objects, whose close() may block: the object must not stay reserved for so long.
-            self._dispatcher.exclusive.client_gone(connection)
-            close_session_instances(connection, self._async_methods.spawn)
-            self._dispatcher.statistics.connection_ended(connection)
-            connection.close()
+            self._free(connection)
 
     def _ends_without_user_code(self, connection: ServerConnection) -> bool:
         # Then the thread that notices the end frees everything itself, without waiting for a worker.
@@ -314,8 +280,7 @@ class Daemon(Registrations):
                     or self._streams.has_streams_of(connection))
 
     def _tick(self) -> None:
-        if global_version.number != self._settings_version:
-            self._read_settings()
+        self._apply_settings()
         self._streams.expire()
         self._dispatcher.log_repeated_errors()
         self._dispatcher.stalls.begin()

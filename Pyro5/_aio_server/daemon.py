@@ -14,23 +14,18 @@ from .._aio.naming import locate_ns
 from .._aio.proxy import Proxy
 from .._auth.setup import server_gate
 from .._calls.error_log import RepeatFilter
-from .._calls.streams import StreamTable
-from .._client.lease_keeper import Lease, LeaseKeeper
+from .._client.lease_keeper import Lease
 from .._daemon.daemon_object import DaemonObject
-from .._daemon.registrations import Registrations, default_get_instance, ignore_error
-from .._daemon.transports import Host, dispatch_options, nat_address, oneway_limits, stream_limits
-from .._net.addresses import address_text, server_host
+from .._daemon.registrations import Registrations
+from .._daemon.transports import Host, dispatch_options, nat_address
+from .._net.addresses import server_host
 from .._net.offered_sockets import offered_sockets
-from .._objects.instances import close_session_instances
-from .._objects.objects import ObjectTable
 from .._server.connection import ServerConnection
 from .._server.eventloop import TICK_SECONDS, USUAL_POLL_SECONDS
 from .._server.listener import Listener
-from .._server.oneway import OnewayCalls
 from .._server.workers import WorkerPool
 from .._wire import buffers
 from ..constants import DEFAULT_TTL
-from ..configure import global_version
 from ..server import WIRE_TAG
 from .calls import CallsInLoop, run_in_pool
 from .clients import DaemonHooks
@@ -78,20 +73,15 @@ class Daemon(Registrations):
     def __init__(self, host: Host = None, port: int = 0, unixsocket: Optional[str] = None, nathost: Host = None,
                  natport: Optional[int] = None, interface: Type[Any] = DaemonObject, connected_socket: Any = None, *,
                  users: str = "", metrics: str = "") -> None:
-        self.methodcall_error_handler: Callable[..., None] = ignore_error
         # First, because wrong arguments raise an exception: nothing has been opened yet that would have to be closed.
         nat = None if connected_socket is not None else nat_address(nathost, natport, unixsocket)
-        self._objects = ObjectTable(self, default_get_instance)
-        self._leases = LeaseKeeper()
-        lifetime, linger, max_streams = stream_limits()
-        self._streams = StreamTable(lifetime, linger, time.monotonic, max_streams)
-        self._oneway_calls = OnewayCalls(*oneway_limits())
+        self._create_parts()
         # Threads for blocking methods only. The pool is shared with the hooks of the program, which may block as
         # well.
         pool = _new_pool(lambda threads: len(self.transportServer.all_connections()) > threads)
-        self._calls = CallsInLoop(self._oneway_calls, pool, self._request_ended)
+        self._async_methods: CallsInLoop = CallsInLoop(self._oneway_calls, pool, self._request_ended)
         self._dispatcher: LoopDispatcher = LoopDispatcher(self, self._objects, self._streams, dispatch_options(), None,
-                                                          RepeatFilter(time.monotonic), cast(Any, self._calls))
+                                                          RepeatFilter(time.monotonic), cast(Any, self._async_methods))
         # Read before the daemon listens: without a usable users file there must not be a moment in which all clients
         # get in.
         self._dispatcher.gate = server_gate(users)
@@ -104,12 +94,8 @@ class Daemon(Registrations):
         self.transportServer: AsyncServer = AsyncServer(listener, self._hooks(), pool)
         self.transportServer.on_end = self.shutdown
         self.transportServer.on_refusal = self._dispatcher.on_refusal
-        self.natLocationStr: Optional[str] = None
-        if nat is not None:
-            self.natLocationStr = address_text((nat[0], nat[1] or self.sock.getsockname()[1]))
-        if listener.unreachable_reason and not self.natLocationStr:
-            self._warn_unreachable(listener.unreachable_reason)
-        self._ending = Ending(self.transportServer, self._calls, self._oneway_calls, self._streams,
+        self._set_location(nat, listener.unreachable_reason)
+        self._ending = Ending(self.transportServer, self._async_methods, self._oneway_calls, self._streams,
                               self._stop_threads, self._finish)
         # Last: the constructor of the program's interface may use the daemon.
         self._register_own(interface(self))
@@ -118,7 +104,7 @@ class Daemon(Registrations):
 
     def _hooks(self) -> DaemonHooks:
         return DaemonHooks(
-            dispatcher=self._dispatcher, calls=self._calls,
+            dispatcher=self._dispatcher, calls=self._async_methods,
             async_validator=functools.partial(_if_async, self, "validateHandshake"),
             has_own_validator=functools.partial(_is_overridden, self, "validateHandshake"),
             async_annotations=functools.partial(_if_async, self, "annotations"),
@@ -168,7 +154,7 @@ class Daemon(Registrations):
         if server.event_loop is None:
             # A future can only be made here: it belongs to the loop, which the constructor did not need to have.
             await self._ending.watch_loop()
-            self._calls.begin(loop)
+            self._async_methods.begin(loop)
             self._dispatcher.begin()
             server.pool.start()
             try:
@@ -269,18 +255,6 @@ class Daemon(Registrations):
     def _request_ended(self) -> None:
         """Called in a thread of the pool when it has answered a request."""
 
-    def _read_settings(self) -> None:
-        version = global_version.number  # first: the next comparison finds changes that are made from here on
-        self._dispatcher.set_options(dispatch_options(), self._oneway_calls.start if config.ONEWAY_THREADED else None)
-        self._streams.set_limits(*stream_limits())
-        self._oneway_calls.set_limits(*oneway_limits())
-        self._settings_version = version
-
-    def _apply_settings(self) -> None:
-        # Comparing one number: this is called for each request.
-        if global_version.number != self._settings_version:
-            self._read_settings()
-
     def _ends_without_user_code(self, connection: ServerConnection) -> bool:
         # Freeing may close what the program tracks, which may block, and must then happen in a thread.
         return not (connection.handshake_done and _is_overridden(self, "clientDisconnect") or connection.has_resources
@@ -304,20 +278,12 @@ class Daemon(Registrations):
             else:
                 self._free(connection)
 
-    def _free(self, connection: ServerConnection) -> None:
-        # Streams first: they may linger. Session objects and tracked resources end with the connection.
-        self._streams.client_disconnected(connection)
-        self._dispatcher.exclusive.client_gone(connection)
-        # Read each time, so that a changed setting has an effect on the next tick.
-        close_session_instances(connection, self._calls.spawn)
-        self._dispatcher.statistics.connection_ended(connection)
-        connection.close()
-
     def _tick(self) -> None:
         """Do periodic work. Called every few seconds."""
         server = self.transportServer
         if server.stopping:
             return
+        # Read each time, so that a changed setting has an effect on the next tick.
         poll_seconds = USUAL_POLL_SECONDS if config.POLLTIMEOUT is None else float(config.POLLTIMEOUT)
         server.event_loop.call_later(min(TICK_SECONDS, poll_seconds), self._tick)
         self._apply_settings()

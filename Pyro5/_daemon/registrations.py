@@ -1,29 +1,37 @@
-"""The part of a daemon that registers objects and provides information about registered ones."""
+"""The base class of daemons: their parts, and the objects that are registered in them."""
 from __future__ import annotations
 
 import copyreg
 import functools
 import inspect
 import logging
+import time
 from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Tuple
 
-from .. import client, errors
+from .. import client, config, errors
 from .._calls.dispatch import Dispatcher
+from .._calls.plain_calls import PlainCalls
 from .._calls.streams import StreamsById, StreamTable
 from .._client.lease_keeper import Lease, LeaseKeeper
+from .._net.addresses import address_text
 from .._objects import marks
+from .._objects.instances import close_session_instances
 from .._objects.objects import ObjectsById, ObjectTable
 from .._processes.siblings import Siblings
+from .._server.connection import ServerConnection
+from .._server.oneway import OnewayCalls
 from .._values.uri import URI
+from ..configure import global_version
 from ..constants import DAEMON_NAME, DEFAULT_TTL
 from ..socketutil import SocketConnection
 from .daemon_object import DaemonObject
 from .observed import Observed
+from .transports import dispatch_options, oneway_limits, stream_limits
 
 log = logging.getLogger("Pyro5.server")
 
 
-def ignore_error(daemon: Any, client_sock: Any, method: Callable[..., Any], vargs: Any, kwargs: Mapping[str, Any],
+def _ignore_error(daemon: Any, client_sock: Any, method: Callable[..., Any], vargs: Any, kwargs: Mapping[str, Any],
                  exception: Exception) -> None:
     """Do nothing: the default of Daemon.methodcall_error_handler. Exceptions are logged in any case."""
 
@@ -33,17 +41,61 @@ class Registrations(Observed):
 
     natLocationStr: Optional[str]
     transportServer: Any
-    _objects: ObjectTable
-    _streams: StreamTable
     _dispatcher: Dispatcher
-    _leases: LeaseKeeper
+    _async_methods: Any  # runs them
+    _plain_calls: Optional[PlainCalls] = None
     _siblings: Optional[Siblings] = None  # the other processes of this daemon, if there are any
+
+    def _create_parts(self) -> None:
+        """Create the parts that the dispatcher needs."""
+        self.methodcall_error_handler: Callable[..., None] = _ignore_error
+        self._objects: ObjectTable = ObjectTable(self, _default_get_instance)
+        self._leases: LeaseKeeper = LeaseKeeper()
+        lifetime, linger, max_streams = stream_limits()
+        self._streams: StreamTable = StreamTable(lifetime, linger, time.monotonic, max_streams)
+        self._oneway_calls = OnewayCalls(*oneway_limits())
+
+    def _set_location(self, nat: Any, unreachable_reason: str) -> None:
+        """Set the published address, and warn if clients cannot reach it.
+
+        Args:
+            nat: as `nat_address` returns it.
+        """
+        self.natLocationStr = None if nat is None else address_text((nat[0], nat[1] or self.sock.getsockname()[1]))
+        # Not with NAT: then the published address is another one.
+        if unreachable_reason and nat is None:
+            self._warn_unreachable(unreachable_reason)
+
+    def _read_settings(self) -> None:
+        """Apply the current settings. Several threads may do this at the same time."""
+        version = global_version.number  # first: the next comparison finds changes that are made from here on
+        self._dispatcher.set_options(dispatch_options(), self._oneway_calls.start if config.ONEWAY_THREADED else None)
+        self._streams.set_limits(*stream_limits())
+        self._oneway_calls.set_limits(*oneway_limits())
+        if self._plain_calls is not None:
+            self._plain_calls.set_options(version)
+        self._settings_version = version  # last: until then, other threads do not rely on the old values
+
+    def _apply_settings(self) -> None:
+        """Apply the current settings, if they have changed."""
+        # Comparing one number costs 20 ns; reading the settings takes some microseconds.
+        if global_version.number != self._settings_version:
+            self._read_settings()
+
+    def _free(self, connection: ServerConnection) -> None:
+        """Free what belongs to a connection that has ended."""
+        # Streams first: they may linger. Session objects and tracked resources end with the connection.
+        self._streams.client_disconnected(connection)
+        # Before the session objects, whose close() may block: the object must not stay reserved for so long.
+        self._dispatcher.exclusive.client_gone(connection)
+        close_session_instances(connection, self._async_methods.spawn)
+        self._dispatcher.statistics.connection_ended(connection)
+        connection.close()
 
     @property
     def locationStr(self) -> str:
         """The address that this daemon listens on: ``host:port`` or ``./u:path``."""
-        location: str = self.transportServer.locationStr
-        return location
+        return str(self.transportServer.locationStr)
 
     @property
     def sock(self) -> Any:
@@ -238,7 +290,7 @@ class Registrations(Observed):
 
 # The originals of methods that programs override in a subclass, or replace on the class or the object. Only then are
 # they called: for each request (_getInstance) or each handshake (get_metadata).
-default_get_instance, _default_get_metadata = Registrations._getInstance, DaemonObject.get_metadata
+_default_get_instance, _default_get_metadata = Registrations._getInstance, DaemonObject.get_metadata
 
 
 def _overridden_get_metadata(daemon_object: Any) -> Optional[Callable[[str], Any]]:
