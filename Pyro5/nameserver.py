@@ -154,8 +154,7 @@ def start_ns(host: Optional[str] = None, port: Optional[int] = None, enableBroad
 
 
 def _ip_of(daemon: Any) -> str:
-    ip: str = daemon.sock.getsockname()[0]
-    return ip
+    return str(daemon.sock.getsockname()[0])
 
 
 def why_no_broadcast(daemon: Any) -> Optional[str]:

@@ -135,8 +135,7 @@ class NameServers:
 
     def location(self) -> URI:
         """Return the uri of the name server. Raises NameServerGone."""
-        uri: URI = self._ask(lambda nameserver: nameserver._pyroUri)
-        return uri
+        return self._ask(lambda nameserver: nameserver._pyroUri)
 
     def close(self) -> None:
         """Close the idle connections. The object can still be used afterwards."""

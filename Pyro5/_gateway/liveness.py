@@ -23,14 +23,11 @@ class DeadObjects:
     Args:
         registrations: returns all registrations; may raise.
         seconds: maximum age of the result of a round before the next one begins.
-        clock: returns monotonic seconds.
     """
 
-    def __init__(self, registrations: Callable[[], Mapping[str, Registration]], seconds: float,
-                 clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, registrations: Callable[[], Mapping[str, Registration]], seconds: float) -> None:
         self._registrations = registrations
         self._seconds = seconds
-        self._clock = clock
         # Guards everything below; not held during network operations.
         self._lock = threading.Lock()
         self._dead: Dict[str, Dict[str, str]] = {}      # location of a server -> name -> reason
@@ -68,7 +65,7 @@ class DeadObjects:
     def _begin_round(self, registered: Mapping[str, Registration]) -> threading.Event:
         """Start a round unless one is in progress or has just ended; return the event that is set at its end."""
         with self._lock:
-            is_young = self._checked_at is not None and self._clock() - self._checked_at < self._seconds
+            is_young = self._checked_at is not None and time.monotonic() - self._checked_at < self._seconds
             # The requests of all users share one round, and its result for some seconds.
             if self._round is not None or is_young or self._is_closed:
                 return self._round_ended
@@ -92,7 +89,7 @@ class DeadObjects:
             log.warning("checking which objects are there failed: %s: %s", type(x).__name__, x)
         finally:
             with self._lock:
-                self._checked_at = self._clock()
+                self._checked_at = time.monotonic()
                 self._round = self._prober = None
             ended.set()
 

@@ -6,7 +6,7 @@ import functools
 import json
 import logging
 import uuid
-from typing import Any, Callable, ContextManager, Generator, Iterable, List
+from typing import Any, Callable, ContextManager, Generator
 
 from .. import current_context, errors, protocol
 from .._http.head import loggable_path
@@ -19,7 +19,7 @@ from .events import EventStream, event, wants_events
 from .memory import Exhausted, Lease
 from .responses import RETRY_AFTER_SECONDS, Failure, Headers, Refused, Response
 from .running import RunningCall
-from .schemas import describe
+from .schemas import describe, names
 
 log = logging.getLogger("Pyro5.utils.gatewayapp")
 
@@ -57,8 +57,8 @@ class ObjectRequest:
             return responses.text(400, "400 Bad Request - the parameter name is there twice")
 
         def about(proxy: Any, resources: contextlib.ExitStack) -> Response:
-            found = {"name": name, "uri": str(proxy._pyroUri), "methods": _names(proxy._pyroMethods),
-                     "oneway": _names(proxy._pyroOneway), "attributes": _names(proxy._pyroAttrs),
+            found = {"name": name, "uri": str(proxy._pyroUri), "methods": names(proxy._pyroMethods),
+                     "oneway": names(proxy._pyroOneway), "attributes": names(proxy._pyroAttrs),
                      "description": describe(proxy)}
             return responses.json_response(200, json.dumps(found).encode("utf-8"))
 
@@ -100,7 +100,7 @@ class ObjectRequest:
     def _use_member(self, name: str, member: str, proxy: Any, resources: contextlib.ExitStack) -> Response:
         method = self._environ["REQUEST_METHOD"]
         if member == "$meta":
-            meta = {"methods": _names(proxy._pyroMethods), "attributes": _names(proxy._pyroAttrs)}
+            meta = {"methods": names(proxy._pyroMethods), "attributes": names(proxy._pyroAttrs)}
             return responses.json_response(200, json.dumps(meta).encode("utf-8"))
         is_attribute = member in proxy._pyroAttrs
         if not is_attribute and member not in proxy._pyroMethods:
@@ -180,7 +180,6 @@ class ObjectRequest:
             proxy._pyroTimeout = None   # the next change may take any time
             return self._event_response(_watch_events(call, reply, self._state.options.is_exposed), call, resources)
 
-
     def _assign(self, name: str, member: str, proxy: Any) -> Response:
         value, = self._value_of_body()
         with self._state.running.running(proxy, name, member) as call, self._cancelled_with_client(call):
@@ -196,11 +195,6 @@ class ObjectRequest:
             self._from_body = ((assigned_value(self._environ, self._lease),) if self._environ["REQUEST_METHOD"] == "PUT"
                                else call_arguments(self._environ, self._query, self._lease))
         return self._from_body
-
-
-def _names(members: Iterable[Any]) -> List[str]:
-    """Return names that a server has sent, sorted. Raises ProtocolError if they are not strings."""
-    return sorted(calls.exact(str, name) for name in members)
 
 
 def gone(x: NameServerGone) -> Response:

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 import uuid
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterator, List, Optional
 
 from .. import current_context, errors
 from .._wire.features import CANCELLATION
@@ -56,14 +56,9 @@ class RunningCall:
 
 
 class CallTable:
-    """All calls in progress. Thread-safe.
+    """All calls in progress. Thread-safe."""
 
-    Args:
-        clock: returns monotonic seconds.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._numbers = itertools.count()
         self._lock = threading.Lock()   # guards _calls
         self._calls: Dict[int, RunningCall] = {}
@@ -76,7 +71,7 @@ class CallTable:
             CancelledError: the call was cancelled: its connection has failed because of that, or its result comes too late.
         """
         call_id = current_context.correlation_id or uuid.uuid4()
-        call, number = RunningCall(proxy, call_id, name, member, self._clock()), next(self._numbers)
+        call, number = RunningCall(proxy, call_id, name, member, time.monotonic()), next(self._numbers)
         with self._lock:
             self._calls[number] = call
         try:
@@ -90,7 +85,7 @@ class CallTable:
 
     def list(self) -> List[Dict[str, Any]]:
         """Return what the page shows, the longest running call first."""
-        now = self._clock()
+        now = time.monotonic()
         with self._lock:
             calls = list(self._calls.values())
         return [{"id": str(call.call_id), "name": call.name, "member": call.member, "seconds": round(now - call.started_at, 3),

@@ -8,7 +8,7 @@ import ast
 import inspect
 import json
 import re
-from typing import Any, Dict, FrozenSet, List, Mapping, Optional
+from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional
 
 from .._client.signatures import ANY_ARGUMENTS, parse_signature
 from .._messages import limits
@@ -149,8 +149,8 @@ def describe(proxy: Proxy) -> Description:
     forbidden = frozenset(each for each in refused if type(each) is str) if type(refused) is list else frozenset()
     return {"doc": plain.text_in(found, "doc"),
             "methods": [_method(name, plain.dict_in(methods, name), name in proxy._pyroOneway, forbidden)
-                        for name in _names(proxy._pyroMethods)],
-            "attributes": [_attribute(name, plain.dict_in(attributes, name), forbidden) for name in _names(proxy._pyroAttrs)]}
+                        for name in names(proxy._pyroMethods)],
+            "attributes": [_attribute(name, plain.dict_in(attributes, name), forbidden) for name in names(proxy._pyroAttrs)]}
 
 
 def _ask(proxy: Proxy) -> Mapping[str, Any]:
@@ -166,7 +166,8 @@ def _ask(proxy: Proxy) -> Mapping[str, Any]:
         return {}
 
 
-def _names(members: Any) -> List[str]:
+def names(members: Iterable[Any]) -> List[str]:
+    """Return names that a server has sent, sorted. Raises ProtocolError if they are not strings."""
     return sorted(calls.exact(str, name) for name in members)
 
 

@@ -224,13 +224,7 @@ class ServerMetrics:
     def _report(self, location: str) -> Dict[str, Any]:
         """Ask a server for its statistics. Raises PyroError."""
         with calls.connected_proxy(URI("PYRO:%s@%s" % (DAEMON_NAME, location)), self._seconds, _check_size) as proxy:
-            reply = calls.as_json(proxy._pyroInvoke("stats", [], {}))
-        if not reply.ok:
-            raise errors.PyroError("the server has no statistics")
-        report = json.loads(reply.payload)
-        if type(report) is not dict:
-            raise errors.ProtocolError("the server did not send its statistics")
-        return report
+            return calls.exact(dict, _value(proxy, "stats", []))
 
 
 def _visible_rows(rows: Mapping[str, Any], exposed: Mapping[str, str]) -> Dict[str, Any]:

@@ -69,8 +69,7 @@ class BroadcastServer:
 
     def getPort(self) -> int:
         """Return the bound UDP port."""
-        port: int = self.sock.getsockname()[1]
-        return port
+        return int(self.sock.getsockname()[1])
 
     def fileno(self) -> int:
         """Return the file descriptor of the socket, so that the server itself can be passed to ``select``; -1 once closed."""

@@ -170,8 +170,7 @@ def _unread_bytes(connection: Any) -> int:
         return 0
     for _ in range(3):
         with contextlib.suppress(RuntimeError):  # the buffers changed during iteration
-            count: int = connection.buffered_bytes
-            return count
+            return int(connection.buffered_bytes)
     return 0
 
 

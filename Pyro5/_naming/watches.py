@@ -140,8 +140,7 @@ class Watches:
             future = loop.create_future()
             waiting.by_prefix.setdefault(prefix, {})[future] = position
         try:
-            found: int = await future
-            return found
+            return int(await future)
         finally:
             self._forget(loop, prefix, future)
 

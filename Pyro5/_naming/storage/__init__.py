@@ -179,6 +179,18 @@ def listing(found: Dict[str, Registration], return_metadata: bool) -> Dict[str, 
     return {name: uri for name, (uri, _) in found.items()}
 
 
+class StorageWithDetails(Storage):
+    """Base class of storages that keep details: changes of single names are those of several."""
+
+    def __setitem__(self, name: str, registration: Registration) -> None:
+        self.store(name, registration)
+
+    def __delitem__(self, name: str) -> None:
+        if name not in self:
+            raise KeyError(name)
+        self.remove_names((name,))
+
+
 class StorageInMapping(Storage):
     """Base class of storages whose registrations are in a mapping."""
 
@@ -242,10 +254,8 @@ class MappingStorage(StorageInMapping):
         remove_items(existing)
         return len(existing)
 
-    # A class of 5.x may have faster searches; those that it does not optimize return None.
     def _own(self, search: str, *args: Any, **criterion: Any) -> Optional[Dict[str, Any]]:
-        """Return the result of a search method of the mapping; None if it has no such method, or does not optimize the search.
-        """
+        """Return the result of a search method of a 5.x mapping; None if it has none, or does not optimize the search."""
         method: Optional[Callable[..., Optional[Dict[str, Any]]]] = getattr(self._mapping, search, None)
         return None if method is None else method(*args, **criterion)
 

@@ -18,7 +18,7 @@ import os
 from typing import AbstractSet, Any, Dict, FrozenSet, Iterable, Iterator, Optional, Tuple
 
 from ... import constants, errors
-from . import Registration, Storage
+from . import Registration, StorageWithDetails
 from .files import checked_path, require_regular, unusable
 from .journal import ChangeLog, Changes
 from .memory import OrderedNames
@@ -60,7 +60,7 @@ class _NoMetadata(AbstractSet[str]):
 NO_METADATA = _NoMetadata()
 
 
-class DbmStorage(Storage):
+class DbmStorage(StorageWithDetails):
     """Stores names and uris, without metadata, in a dbm file.
 
     Registering metadata tags, searching by them, or reading those of a registration raises a NamingError. Only the
@@ -113,9 +113,6 @@ class DbmStorage(Storage):
     def __getitem__(self, name: str) -> Registration:
         return self._uris[name], NO_METADATA
 
-    def __setitem__(self, name: str, registration: Registration) -> None:
-        self.store(name, registration)
-
     def store(self, name: str, registration: Registration, details: Optional[str] = None) -> None:
         uri, metadata = registration
         if metadata is not NO_METADATA and metadata and name != constants.NAMESERVER_NAME:
@@ -129,11 +126,6 @@ class DbmStorage(Storage):
 
     def load_details(self) -> Dict[str, str]:
         return {key[len(_DETAILS):]: text for key, text in self._details.items()}
-
-    def __delitem__(self, name: str) -> None:
-        if name not in self._uris:
-            raise KeyError(name)
-        self.remove_names((name,))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._uris)

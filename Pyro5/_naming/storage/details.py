@@ -8,7 +8,7 @@ import json
 from typing import Any, Callable, ContextManager, Dict, List, Optional, Set, Tuple
 
 from ... import NamedTuple
-from . import Registration, Storage
+from . import Registration, StorageWithDetails
 
 
 class Lease(NamedTuple):
@@ -79,7 +79,7 @@ class Change(NamedTuple):
     revision: int
 
 
-class SharedStorage(Storage):
+class SharedStorage(StorageWithDetails):
     """A storage that reports all changes, its own and those of other name servers, in one order; and that ends leases.
 
     An operation that is passed to `patiently` only records changes. They are made when it has returned, and it is called

@@ -24,7 +24,7 @@ import threading
 from typing import (Any, Callable, Dict, FrozenSet, ItemsView, Iterable, Iterator, List, Optional, Sequence, Tuple, TypeVar,
                     cast)
 
-from . import ENTRY_BYTES, TAG_BYTES, Registration, Storage
+from . import ENTRY_BYTES, TAG_BYTES, Registration, StorageWithDetails
 from .files import LOCK_SUFFIX, checked_path, locked_out_others, require_regular, unusable
 from .sharing import DatabaseFiles, Locked, Patience, Readers, connect
 
@@ -74,7 +74,7 @@ def _patient(operation: Operation) -> Operation:
     return cast(Operation, run)
 
 
-class SqlStorage(Storage):
+class SqlStorage(StorageWithDetails):
     """Stores the registrations in an SQLite database. Thread-safe."""
 
     reads_alongside = True
@@ -149,9 +149,6 @@ class SqlStorage(Storage):
         with self._reading() as database:
             rows = database.execute(_SELECT + "WHERE n.name = ?", (name,)).fetchall()
         return _registrations(rows)[name]  # a KeyError for a name that does not exist
-
-    def __setitem__(self, name: str, registration: Registration) -> None:
-        self.store(name, registration)
 
     @_patient
     def store(self, name: str, registration: Registration, details: Optional[str] = None) -> None:

@@ -1,17 +1,20 @@
 """Send requests to an etcd cluster over HTTP: one endpoint after the other until one answers."""
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
 import threading
 import time
-from typing import Any, Callable, Dict, List, Optional, Union
+from typing import Any, Callable, Dict, List, Optional, TypeVar, Union
 
 from .... import errors
 from . import messages
 from .messages import EtcdError, Json
 from .target import Target, endpoint_text
+
+T = TypeVar("T")
 
 ATTEMPT_SECONDS = 1.0       # that one endpoint has to answer before the next one is tried
 PAUSE_SECONDS = 0.1         # after all endpoints have failed
@@ -54,11 +57,9 @@ class Stream:
 
     def shut_down(self) -> None:
         """End `read` in another thread."""
-        try:
+        with contextlib.suppress(OSError):  # it is closed already
             # Not that of an SSLSocket, which is not made for other threads.
             socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
-        except OSError:
-            pass  # it is closed already
 
     def close(self) -> None:
         """Close the connection; in the thread that reads."""
@@ -75,9 +76,8 @@ class EtcdClient:
         target: the cluster.
     """
 
-    def __init__(self, target: Target, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, target: Target) -> None:
         self._target = target
-        self._clock = clock
         self._context = _tls_context(target) if target.is_https else None
         self._closed = threading.Event()
         self._lock = threading.Lock()  # guards the attributes below
@@ -96,13 +96,13 @@ class EtcdClient:
 
     def post_body(self, path: str, body: bytes, seconds: float, attempt_seconds: float = ATTEMPT_SECONDS) -> bytes:
         """Send a request as `post` does, with a body that is not one JSON object, and return the body of the reply."""
-        until = self._clock() + seconds
+        until = time.monotonic() + seconds
         failures: Dict[str, str] = {}
         while True:
             for _ in self._target.endpoints:
                 # Whichever endpoint has answered last, in any thread.
                 index = self._first
-                left = until - self._clock()
+                left = until - time.monotonic()
                 if left <= 0 and failures or self._closed.is_set():
                     raise self._unreachable(failures)
                 reply = self._try(index, path, body, max(min(left, attempt_seconds), 0.05), failures)
@@ -111,7 +111,7 @@ class EtcdClient:
                 self._rotate(index)
             # Where none of them answers in time, a cluster that is busy gets more of it.
             attempt_seconds *= 2
-            self._closed.wait(min(PAUSE_SECONDS, max(until - self._clock(), 0)))
+            self._closed.wait(min(PAUSE_SECONDS, max(until - time.monotonic(), 0)))
 
     def _try(self, index: int, path: str, body: bytes, seconds: float, failures: Dict[str, str]) -> Optional[bytes]:
         """Send a request to one endpoint; add the reason to the failures if another one may accept it."""
@@ -144,9 +144,7 @@ class EtcdClient:
         """
         index = self._first
         try:
-            stream: Stream = self._authorized(
-                index, seconds, lambda token: self._stream(index, path, request, seconds, token))
-            return stream
+            return self._authorized(index, seconds, lambda token: self._stream(index, path, request, seconds, token))
         except BaseException:
             self._rotate(index)
             raise
@@ -168,10 +166,9 @@ class EtcdClient:
                 self._first = (index + 1) % len(self._target.endpoints)
 
     def _attempt(self, index: int, path: str, body: bytes, seconds: float) -> bytes:
-        reply: bytes = self._authorized(index, seconds, lambda token: self._exchange(index, path, body, seconds, token))
-        return reply
+        return self._authorized(index, seconds, lambda token: self._exchange(index, path, body, seconds, token))
 
-    def _authorized(self, index: int, seconds: float, send: Callable[[Optional[str]], Any]) -> Any:
+    def _authorized(self, index: int, seconds: float, send: Callable[[Optional[str]], T]) -> T:
         """Send a request with a token if the cluster has users; authenticate again, once, if the token is too old."""
         token = self._token
         if token is None and self._target.user is not None:

@@ -93,14 +93,6 @@ class EtcdStorage(StorageInMapping, SharedStorage):
 
     # ------------------------------------------------------------ changing
 
-    def __setitem__(self, name: str, registration: Registration) -> None:
-        self.store(name, registration)
-
-    def __delitem__(self, name: str) -> None:
-        if name not in self:
-            raise KeyError(name)
-        self.remove_names((name,))
-
     def store(self, name: str, registration: Registration, details: Optional[str] = None) -> None:
         if name == constants.NAMESERVER_NAME:
             self._set_local(name, registration)
