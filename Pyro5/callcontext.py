@@ -33,15 +33,16 @@ from . import LazyModule, errors
 
 if TYPE_CHECKING:
     import uuid
+
+    Annotations = Dict[str, Any]
 else:
     uuid = LazyModule(globals(), "uuid")
 
-Annotations = Dict[str, Any]
 CORRELATIONS_AT_ONCE = 256  # one system call per id would take half a microsecond each
 _IDS = struct.Struct("16s" * CORRELATIONS_AT_ONCE)
 # Of a UUID, the upper half of byte 6 is the version, the upper two bits of byte 8 are the variant.
-_VERSION = bytes([byte & 0x0F | 0x40 for byte in range(256)])
-_VARIANT = bytes([byte & 0x3F | 0x80 for byte in range(256)])
+_VERSION = bytes(range(0x40, 0x50)) * 16
+_VARIANT = bytes(range(0x80, 0xC0)) * 4
 
 
 class Request:

@@ -29,10 +29,13 @@ import sys
 import threading
 import traceback
 from types import FrameType, TracebackType
-from typing import Any, Iterator, List, Optional, Set, Tuple, Type, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Iterator, List, Optional, Set, Tuple, Type, TypeVar, Union
 
 from ._text.printable import one_line as one_line
 from ._text.printable import printable, printable_lines
+
+if TYPE_CHECKING:
+    _ExcClass = Union[Type[BaseException], BaseException, None]
 
 __all__ = ["PyroError", "NamingError", "DaemonError", "BusyError", "SecurityError", "CancelledError",
            "CommunicationError", "ConnectionClosedError",
@@ -131,7 +134,6 @@ class RemoteError(SerializeError):
     """
 
 
-_ExcClass = Union[Type[BaseException], BaseException, None]
 _RULE = "-" * 52 + "\n"
 _CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
 _CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"

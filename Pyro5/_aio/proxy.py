@@ -2,13 +2,13 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any, AsyncContextManager, Dict, Generator, Iterator, Optional, Type, Union
+from typing import Any, AsyncContextManager, Dict, Generator, Iterator, Optional, Sequence, Type, Union
 
 from .._client.batch import CollectedCalls, results_of
 from .._client.call_options import checked_pick
 from .._client.operators import may_be_remote
 from .._client.proxy_connecting import register_callback
-from .._client.proxy_state import STATE_ENTRIES, CommonState, State
+from .._client.proxy_state import STATE_ENTRIES, CommonState
 from .._client.results import rebuilt_batch, with_interface
 from .._client.retry import Retry
 from .._messages.requests import BATCH_METHOD
@@ -226,7 +226,7 @@ setattr_remote.__name__ = setattr_remote.__qualname__ = "setattr"
 setattr_remote.__module__ = "Pyro5.aio"
 
 
-def _from_state(state: State) -> Proxy:
+def _from_state(state: Sequence[Any]) -> Proxy:
     proxy = Proxy.__new__(Proxy)
     proxy.__setstate__(state)
     return proxy

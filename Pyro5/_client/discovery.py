@@ -22,7 +22,7 @@ import re
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Callable, Dict, Generic, Iterable, Iterator, List, Optional, Set, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Optional, Set, TypeVar, Union
 
 from .. import LazyModule, config, errors, socketutil
 from .._auth.setup import broadcast_question
@@ -55,7 +55,7 @@ FIRST_PAUSE_SECONDS = 0.1  # between two lookups of a name that is not registere
 MAX_PAUSE_SECONDS = 1.0
 
 # The error for all places together says what to do; for each of them the hint is left out.
-_HINT = re.compile(r" \(is the server running, [^()]*\)")
+_HINT = r" \(is the server running, [^()]*\)"
 
 
 def locate(connect: Callable[[URI, Optional[float]], T], accept: Callable[[URI], T],
@@ -76,25 +76,22 @@ def locate(connect: Callable[[URI, Optional[float]], T], accept: Callable[[URI],
     """
     addresses.require_port(port or 0)
     search = _Search(connect, accept)
-    if host:
-        found = search.try_host(str(host), port, None)
-    else:
-        found = search.try_everywhere(port, broadcast)
+    found: Optional[T] = search.try_host(str(host), port, None) if host else search.try_everywhere(port, broadcast)
     if found is None:
-        raise errors.NamingError("failed to locate the name server. %s. Start one with 'python -m Pyro5.nameserver', or "
-                                 "say where it is: settings NS_HOST and NS_PORT" % _HINT.sub("", "; ".join(search.failures)))
+        raise errors.NamingError("failed to locate the name server. %s. Start one with 'python -m Pyro5.nameserver', or say "
+                                 "where it is: settings NS_HOST and NS_PORT" % re.sub(_HINT, "", "; ".join(search.failures)))
     return found
 
 
-class _Search(Generic[T]):
+class _Search:
     """A search for a name server. ``failures`` lists the places without one, and why."""
 
-    def __init__(self, connect: Callable[[URI, Optional[float]], T], accept: Callable[[URI], T]) -> None:
+    def __init__(self, connect: Callable[[URI, Optional[float]], Any], accept: Callable[[URI], Any]) -> None:
         self._connect = connect
         self._accept = accept
         self.failures: List[str] = []
 
-    def try_everywhere(self, broadcast_port: Optional[int], broadcast: bool) -> Optional[T]:
+    def try_everywhere(self, broadcast_port: Optional[int], broadcast: bool) -> Any:
         places = addresses.name_server_places(addresses.name_server_host())
         if len(places) > 1:
             found = self.try_host(addresses.name_server_host(), None, None)
@@ -108,7 +105,7 @@ class _Search(Generic[T]):
             found = self.try_host(addresses.name_server_host(), None, None)
         return found
 
-    def try_this_machine(self) -> Optional[T]:
+    def try_this_machine(self) -> Any:
         # the limit applies to all attempts together: a broadcast is still to come, and the program waits
         deadline = time.monotonic() + LOOPBACK_SECONDS
         ns_host = addresses.name_server_host()
@@ -120,7 +117,7 @@ class _Search(Generic[T]):
                 return found
         return None
 
-    def try_host(self, host: str, port: Optional[int], limit_seconds: Optional[float]) -> Optional[T]:
+    def try_host(self, host: str, port: Optional[int], limit_seconds: Optional[float]) -> Any:
         uris = nameserver_uris(host, port)
         if len(uris) == 1:
             return self._attempt("", lambda: self._connect(uris[0], limit_seconds))
@@ -132,7 +129,7 @@ class _Search(Generic[T]):
             note_nameserver(uri)
         return None
 
-    def try_broadcast(self, port: Optional[int]) -> Optional[T]:
+    def try_broadcast(self, port: Optional[int]) -> Any:
         port = port or config.NS_BCPORT
         addresses.require_port(port)
         if not config.BROADCAST_LOOKUP:
@@ -156,7 +153,7 @@ class _Search(Generic[T]):
                                                                               socketutil.address_text(ignored[-1]))
         return None
 
-    def _attempt(self, how: str, step: Callable[[], T]) -> Optional[T]:
+    def _attempt(self, how: str, step: Callable[[], Any]) -> Any:
         try:
             return step()
         except errors.PyroError as x:

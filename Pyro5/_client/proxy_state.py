@@ -11,7 +11,6 @@ from .link import Link
 from .retry import Retry
 
 STATE_ENTRIES = 6  # of the state of a proxy: the tuple that __getstate__ returns and that is sent over the wire
-State = Tuple[str, Tuple[str, ...], Tuple[str, ...], Tuple[str, ...], Any, Optional[str]]
 
 
 def _link_field(field: str, doc: str) -> Any:
@@ -61,7 +60,7 @@ class CommonState:
         self._pyro.serializer = serializers.get_serializer(name or config.SERIALIZER)
         self._pyro.serializer_name = name
 
-    def __getstate__(self) -> State:
+    def __getstate__(self) -> Tuple[str, Tuple[str, ...], Tuple[str, ...], Tuple[str, ...], Any, Optional[str]]:
         link = self._pyro
         # Sorted, so that equal proxies have equal states.
         return (str(link.uri), tuple(sorted(link.oneway)), tuple(sorted(link.methods)), tuple(sorted(link.attrs)),

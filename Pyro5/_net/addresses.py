@@ -17,13 +17,12 @@ if TYPE_CHECKING:
 
     IPAddress = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
     IPInterface = Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]
+    Host = Union[str, IPAddress]
+    Address = Union[Tuple[Any, ...], str]  # (host, port), or the name of a Unix domain socket
+    Candidate = Tuple[int, Any]  # address family, address for the socket functions
 else:
     ipaddress = LazyModule(globals(), "ipaddress")
-    IPAddress = IPInterface = Any
-
-Host = Union[str, IPAddress]
-Address = Union[Tuple[Any, ...], str]  # (host, port), or the name of a Unix domain socket
-Candidate = Tuple[int, Any]  # address family, address for the socket functions
+    IPAddress = IPInterface = Host = Address = Candidate = Any
 
 # A documentation address (RFC 5737): connecting a datagram socket to it reveals the outgoing interface, and sends nothing.
 OUTSIDE_ADDRESS = "192.0.2.1"

@@ -90,7 +90,6 @@ MIN_CALM, MAX_CALM = 8, 16
 
 _processors = os.cpu_count() or 1  # read once, because the system reads a file for it
 _NO_WAITING = (0,) * MAX_POLLS
-Poll = Callable[[int], List[Any]]  # called with a timeout of 0; the list is empty if nothing is ready
 _THIS_THREAD = getattr(resource, "RUSAGE_THREAD", None)
 # Held by the thread that polls: several would compete for the processors. Never waited for, a thread that does not get it
 # blocks on its socket.
@@ -153,8 +152,8 @@ def _new_policy(is_client: bool = False) -> YieldingPolicy:
     return policy
 
 
-def _poller_for(sock: socket.socket) -> Poll:
-    """Return the function that polls a socket."""
+def _poller_for(sock: socket.socket) -> Callable[[int], List[Any]]:
+    """Return the function that polls a socket. Called with a timeout of 0, it returns an empty list if nothing is ready."""
     poller = select.poll()
     poller.register(sock, select.POLLIN)
     return poller.poll

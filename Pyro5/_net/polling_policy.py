@@ -51,9 +51,6 @@ class Usage(NamedTuple):
     seconds: float  # of a monotonic clock
 
 
-Measure = Callable[[], Usage]
-
-
 class PollingPolicy:
     """Suspends polling after several failures in a row, for a while that doubles each time. Not thread-safe."""
 
@@ -112,7 +109,7 @@ class YieldingPolicy(PollingPolicy):
     _received_at: Optional[float]  # the end of the last period, before the pause that follows was measured
     _window: Usage  # at the beginning of the time for which the share is computed
 
-    def __init__(self, measure: Measure, is_overloaded: Callable[[], bool], thread: int,
+    def __init__(self, measure: Callable[[], Usage], is_overloaded: Callable[[], bool], thread: int,
                  previous: Optional[YieldingPolicy] = None, max_pause: Optional[float] = None) -> None:
         super().__init__()
         self._measure = measure

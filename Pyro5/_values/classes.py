@@ -13,17 +13,18 @@ import enum
 import importlib
 import sys
 import threading
-from typing import Any, Callable, Dict, List, NoReturn, Optional, Sequence, Type
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, NoReturn, Optional, Sequence, Type
 
 from .. import NamedTuple, errors
 from . import exceptions, numpy_scalars, plain
 
-TAG = "__class__"
+if TYPE_CHECKING:
+    ToDict = Callable[[Any], Any]                    # instance -> dict (or other plain data)
+    FromDict = Callable[[str, Dict[str, Any]], Any]  # tag, dict -> instance
+    Convert = Callable[[Any], Any]                   # plain data -> plain data with objects in the place of tagged dicts
+    FromTaggedDict = Callable[[Any, Convert], Any]   # dict (or its state), function that converts a part of it -> instance
 
-ToDict = Callable[[Any], Any]                    # instance -> dict (or other plain data)
-FromDict = Callable[[str, Dict[str, Any]], Any]  # tag, dict -> instance
-Convert = Callable[[Any], Any]                   # plain data -> plain data with objects in the place of tagged dicts
-FromTaggedDict = Callable[[Any, Convert], Any]   # dict (or its state), function that converts a part of it -> instance
+TAG = "__class__"
 
 NOT_REGISTERED = object()    # result of registered_form for an object without a converter
 

@@ -12,8 +12,8 @@ from .. import errors
 
 Data = Union[bytes, bytearray, memoryview]
 
-_TEXT_BUT_OPENINGS = bytes(code for code in range(256) if code not in b"[{(")
-_TEXT_BUT_ELEMENTS = bytes(code for code in range(256) if code not in b"[{(,")
+_TEXT_BUT_OPENINGS = bytes(range(256)).translate(None, b"[{(")
+_TEXT_BUT_ELEMENTS = _TEXT_BUT_OPENINGS.translate(None, b",")
 # Linear time: each character is matched by one part of the pattern only.
 _STRING = rb"""'[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*"|['"].*"""
 # Removing the strings creates an object for each text between two of them, which takes up to 30 times the memory of the

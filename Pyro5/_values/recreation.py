@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, 
 
 from .. import LazyModule, errors
 from . import classes, exceptions, plain, registered_types
-from .classes import TAG, FromTaggedDict
+from .classes import TAG
 from .mismatch import Mismatch
 from .plain_copy import LIST_TAG, MANY, MAX_LIST_ELEMENTS
 
 if TYPE_CHECKING:
     from . import rebuilding
+
+    _Pending = Tuple[Callable[[Any], None], Any]  # the function that makes an object usable, and the object
 else:
     rebuilding = LazyModule(globals(), ".rebuilding")  # for registered types
 
@@ -31,7 +33,6 @@ _HINTS = {tag: ' (call register_types("%s") in this program)' % tag.split(".")[0
           for tag in ("numpy.ndarray", "pandas.DataFrame", "pandas.Series")}
 _VALUE = "value"  # the key of the plain form beside the tag of a registered type
 _NOT_ALIKE = object()
-_Pending = Tuple[Callable[[Any], None], Any]    # the function that makes an object usable, and the object
 
 # The objects that the current thread has decoded inside of a DeferredDelivery and that are not usable yet. One per thread,
 # because a message is decoded by one thread.
@@ -81,7 +82,7 @@ class Recreator:
             registered here. From other peers, only exceptions of registered classes are accepted.
     """
 
-    def __init__(self, extra: Optional[Mapping[str, FromTaggedDict]] = None, inner_first: bool = False,
+    def __init__(self, extra: Optional[Mapping[str, classes.FromTaggedDict]] = None, inner_first: bool = False,
                  foreign_exceptions: bool = False, tagged: bool = False) -> None:
         self.extra = extra or {}
         self.inner_first = inner_first

@@ -3,10 +3,13 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Any, NoReturn, Optional, Sequence, Set, Tuple, Union
+from typing import TYPE_CHECKING, Any, NoReturn, Optional, Sequence, Set, Tuple, Union
 
 from .. import config, errors
 from . import classes, plain
+
+if TYPE_CHECKING:
+    State = Tuple[str, Union[str, Set[str]], Optional[str], Optional[str], Optional[int]]
 
 WIRE_TAG = "Pyro5.core.URI"
 PROTOCOLS = ("PYRO", "PYRONAME", "PYROMETA")
@@ -22,8 +25,6 @@ CACHED_LENGTH = 200  # in characters; longer URIs are not cached, so that the ca
 _NOT_IN_HOST = frozenset("/[]")  # with one of these in the host, str(uri) would be parsed as another URI
 
 _TEXT_OR_NONE = frozenset((str, type(None)))
-
-State = Tuple[str, Union[str, Set[str]], Optional[str], Optional[str], Optional[int]]
 
 
 class _UriRegEx:

@@ -34,8 +34,8 @@ _MARK = "\0"            # replaces a string in the text outside of strings
 # of the pattern only, and a string without an end matches up to the end of the text.
 _STRING = r"""(?s)('[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*")|['"].*"""
 _BRACKETS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
-_ASCII_BUT_BRACKETS = {code: None for code in range(128) if chr(code) not in _BRACKETS}
-_BYTES_BUT_BRACKETS = bytes(code for code in range(256) if chr(code) not in _BRACKETS)
+_BYTES_BUT_BRACKETS = bytes(range(256)).translate(None, b"()[]{}")
+_LATIN_BUT_BRACKETS = dict.fromkeys(_BYTES_BUT_BRACKETS)
 
 
 # ---------------------------------------------------------------- JSON, with tuples and sets
@@ -48,7 +48,7 @@ _BEGIN, _END, _COMMA_END = "\0<", "\0>", "\0,>"
 # The line breaks are needed by _read_at_once.
 _BEGIN_JSON, _END_JSON, _COMMA_END_JSON = '{\n"\\u0000<":[', '],\n"\\u0000>":0}', '],\n"\\u0000,>":0}'
 _SET = "\0{"
-_SET_LITERAL, _SET_JSON = re.compile(r"\{([^][(){}:]+)\}"), r'{"\\u0000{":[\1]}'
+_SET_LITERAL, _SET_JSON = r"\{([^][(){}:]+)\}", r'{"\\u0000{":[\1]}'
 
 
 def _refuse_constant(name: str) -> Any:
@@ -112,7 +112,7 @@ def read_body(body: str) -> Any:
     # Most small values differ from JSON in their quotes only: saves 130 byte codes.
     if len(body) < LONG_BODY and not ('"' in body or "\\" in body or "(" in body or "null" in body or "true" in body
                                       or "false" in body or "None" in body or "True" in body or "False" in body
-                                      or "b'" in body and _BEGIN_OF_BYTES.search(body) or "{" in body and ":" not in body):
+                                      or "b'" in body and _may_contain_bytes(body) or "{" in body and ":" not in body):
         if len(body) <= 2 * _MAX_FAST_DEPTH or openings(body) <= _MAX_FAST_DEPTH:
             try:
                 return scan_list(body.replace("'", '"'))
@@ -329,13 +329,14 @@ def _json_contents(contents: str) -> str:
 # joins pairs of them, and without NUL, see above.
 _ESCAPE = r'"|\\(?:x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|.)'
 _ESCAPES = {'"': '\\"', '\\"': '\\"', "\\'": "'", "\\\\": "\\\\", "\\n": "\\n", "\\r": "\\r", "\\t": "\\t"}
-_ESCAPES.update(("\\x%02x" % code, "\\u%04x" % code) for code in range(1, 256))
 
 
 def _json_escape(match: Match[str]) -> str:
     escape = match.group()
-    if len(escape) < 6:
+    if len(escape) <= 2:
         return _ESCAPES[escape]
+    if len(escape) == 4 and escape != "\\x00":
+        return "\\u00" + escape[2:]
     code = int(escape[2:], 16)
     if code < 0x80 or 0xD800 <= code < 0xE000 or code > 0x10FFFF:
         raise KeyError(escape)
@@ -346,13 +347,13 @@ def _json_escape(match: Match[str]) -> str:
 
 # In the JSON text, a literal of bytes becomes an object with a single key and the number of the bytes, which the JSON scanner
 # passes to a function.
-_BEGIN_OF_BYTES = re.compile(r"""(?:^|[\[(,:])b['"]""")
+_BEGIN_OF_BYTES = r"""(?:^|[\[(,:])b['"]"""
 _BYTES = "\0b"
 _BYTES_JSON = r"\u0000b"
 
 
 def _may_contain_bytes(body: str) -> bool:
-    return ("b'" in body or 'b"' in body) and _BEGIN_OF_BYTES.search(body) is not None
+    return ("b'" in body or 'b"' in body) and _pattern(_BEGIN_OF_BYTES).search(body) is not None
 
 
 def _read_with_bytes(body: str) -> Any:
@@ -403,9 +404,9 @@ def _read_parts(outside: str, strings: List[str], scan: Optional[Callable[[str, 
         return NOT_FAST
     outside = outside.replace("None", "null").replace("True", "true").replace("False", "false")
     may_have_bytes, scan = scan is not None, scan or _scan
-    if _SET_LITERAL.search(outside):
+    if _pattern(_SET_LITERAL).search(outside):
         scan = scan if may_have_bytes else _scan_with_hook
-        outside = _SET_LITERAL.sub(_SET_JSON, outside)
+        outside = _pattern(_SET_LITERAL).sub(_SET_JSON, outside)
     if "(" in outside:
         scan = scan if may_have_bytes else _scan_with_hook
         outside = outside.replace("(", _BEGIN_JSON).replace(",)", _COMMA_END_JSON).replace(")", _END_JSON)
@@ -424,4 +425,4 @@ def openings(text: str) -> int:
 
 def depth(text: str) -> int:
     """Return the maximum depth of the brackets in a text."""
-    return max(accumulate(map(_BRACKETS.get, text.translate(_ASCII_BUT_BRACKETS), repeat(0))), default=0)
+    return max(accumulate(map(_BRACKETS.get, text.translate(_LATIN_BUT_BRACKETS), repeat(0))), default=0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from binascii import b2a_base64
 from itertools import chain, repeat
 from math import isfinite
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 HEADER = "# serpent utf-8 python3.2\n"
 
@@ -30,7 +30,7 @@ _MAX_COLUMNS_OF_ROWS = 16   # longer lists are not treated as rows of a table
 _REPEATED = 4               # average count of each value in a column from which writing each value once pays
 SHORT_TEXT = 500            # characters; longer ones may be plain
 # Characters that repr() writes unchanged between single quotes. Searching for others takes a third of the time of repr().
-_PLAIN_ASCII = bytes(code for code in range(32, 127) if chr(code) not in "'\\")
+_PLAIN_ASCII = bytes(range(32, 127)).translate(None, b"'\\")
 
 
 class _NotPlain(Exception):
@@ -164,7 +164,8 @@ def _text_without_quotes(values: Sequence[Any], with_floats: bool) -> str:
 
 # The texts of many values, which may be the rows of a table, in pieces: a str is the same piece for all of them, an iterable
 # has one piece for each.
-_Pieces = List[Union[str, Iterable[str]]]
+if TYPE_CHECKING:
+    _Pieces = List[Union[str, Iterable[str]]]
 
 
 def _texts(values: Sequence[Any], kinds: Set[type], bytes_repr: bool, depth_left: int) -> Iterable[str]:
