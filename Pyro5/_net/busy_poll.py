@@ -127,27 +127,27 @@ def _switches() -> Tuple[int, int]:
 
 def _measure() -> Usage:
     blocked, interrupted = _switches()
-    # Not the times of getrusage(): those of a thread that is running are up to 4 ms old.
-    return Usage(threading.get_ident(), blocked + interrupted, interrupted, time.thread_time(), time.monotonic())
+    return Usage(threading.get_ident(), blocked + interrupted, interrupted, time.monotonic())
 
 
-def _is_overloaded() -> bool:
-    """Return whether more threads want to run than there are processors; False if the system does not report it."""
+def _waited() -> float:
+    """Return for how many seconds the calling thread was ready to run and waited for a processor; 0.0 if the system does not
+    report it.
+    """
     try:
-        descriptor = os.open("/proc/loadavg", os.O_RDONLY)  # a file object takes three times as long
+        descriptor = os.open("/proc/thread-self/schedstat", os.O_RDONLY)  # a file object takes three times as long
         try:
-            runnable, _, _all = os.read(descriptor, 100).split()[3].partition(b"/")
+            return int(os.read(descriptor, 100).split()[1]) * 1e-9
         finally:
             os.close(descriptor)
-        return int(runnable) > _processors
     except (OSError, IndexError, ValueError):
-        return False
+        return 0.0
 
 
 def _new_policy(is_client: bool = False) -> YieldingPolicy:
     """Return a policy with the state of the last one."""
     global _last
-    policy = YieldingPolicy(_measure, _is_overloaded, threading.get_ident(), _last, MAX_PAUSE_SECONDS if is_client else None)
+    policy = YieldingPolicy(_measure, _waited, threading.get_ident(), _last, MAX_PAUSE_SECONDS if is_client else None)
     _last = policy  # when it is complete: other threads may read it immediately
     return policy
 

@@ -5,7 +5,7 @@ every decision with tables of results. The receivers that use the policy are in 
 """
 from __future__ import annotations
 
-from typing import Callable, Optional
+from typing import Callable, Optional, Tuple
 
 from .. import NamedTuple
 
@@ -20,18 +20,13 @@ MIN_PERIOD_ATTEMPTS, MAX_PERIOD_ATTEMPTS = 4, 32
 # Polling is suspended if there were fewer attempts than this per context switch. A thread that has a processor for itself is
 # hardly ever switched while it polls; one that shares it is switched in nearly every attempt.
 MIN_ATTEMPTS_PER_SWITCH = 4
-# Polling is also suspended if the thread gets less than this share of a processor, is interrupted at least once per this time
-# on it (a little more than the usual slices of 3 and 4 ms), and more threads want to run than there are processors. A thread
-# that polls then uses up its slice while others wait that could continue: with four client processes on one of two processors
-# and other load, blocking makes three times as many calls. A thread that has a processor for itself is interrupted 40 times
-# per second at most, for hardly any time. If there are processors for all, polling goes on: the system soon moves a client
-# and a server that share a processor apart.
-MIN_SHARE, MAX_SLICE_SECONDS = 0.75, 0.008
-# The interruptions after which the share is computed, and the time after which the computation begins anew.
-MIN_INTERRUPTIONS, MAX_WINDOW_SECONDS = 2, 0.1
-# Receives without polling after that, until it is asked again whether there are processors for all (0.1 us per receive).
-# Polling goes on when the answer was yes this number of times in a row.
-CROWDED_RECEIVES, MIN_FREE_LOOKS = 128, 2
+# Polling is also suspended if the thread was ready to run, but waited for a processor, for more than this share of the time. A
+# thread that polls then uses up its slice while others wait that could continue: four client processes on one of two
+# processors wait for 60 % of the time, and make a tenth more calls if they block. If they may run on both, they wait for 10 to
+# 30 %, and make as many calls either way; a single client waits for 1 to 4 %.
+MAX_WAITING_SHARE = 0.5
+# Receives without polling after that, until the share since then is looked at (0.05 us per receive).
+CROWDED_RECEIVES = 128
 # A client also suspends polling, for this number of receives, if this many seconds pass from a reply to the next request. The
 # server then has to be woken, and polling until it answers takes longer than blocking: with 1 000 calls per second, a tenth of
 # the client's processor time. One pause in each period is measured.
@@ -47,7 +42,6 @@ class Usage(NamedTuple):
     thread: int  # its identifier
     switches: int  # context switches
     interruptions: int  # those of them at which it could have continued
-    cpu_seconds: float
     seconds: float  # of a monotonic clock
 
 
@@ -92,46 +86,43 @@ class YieldingPolicy(PollingPolicy):
 
     Args:
         measure: reads the context switches of the calling thread. Called at the beginning of each period.
-        is_overloaded: returns whether more threads want to run than there are processors. Called rarely.
+        waited: returns for how many seconds the calling thread has waited for a processor. Called rarely.
         thread: the identifier of the calling thread.
         max_pause: the seconds from a message to the next attempt above which polling is suspended; None: any.
         previous: another policy whose state is inherited. Many connections carry only two or three messages, too few to learn
             from.
     """
 
-    __slots__ = ("_measure", "_is_overloaded", "_period", "_attempts_left", "_switches", "_thread", "_window",
-                 "_free_looks_left", "_max_pause", "_received_at")
+    __slots__ = ("_measure", "_waited", "_period", "_attempts_left", "_switches", "_thread", "_look", "_is_suspended",
+                 "_max_pause", "_received_at")
     _period: int
     _attempts_left: int
     _switches: int  # of the thread at the beginning of the period, plus those that blocking after a failed attempt causes
     _thread: int  # that the switches were counted for
-    _free_looks_left: int  # before polling goes on, 0 if it is not suspended because others want to run
+    _look: Tuple[Usage, float]  # the last one at the time that the thread has waited for a processor
+    _is_suspended: bool  # because it has waited for too long
     _received_at: Optional[float]  # the end of the last period, before the pause that follows was measured
-    _window: Usage  # at the beginning of the time for which the share is computed
 
-    def __init__(self, measure: Callable[[], Usage], is_overloaded: Callable[[], bool], thread: int,
+    def __init__(self, measure: Callable[[], Usage], waited: Callable[[], float], thread: int,
                  previous: Optional[YieldingPolicy] = None, max_pause: Optional[float] = None) -> None:
         super().__init__()
-        self._measure = measure
-        self._is_overloaded = is_overloaded
-        self._free_looks_left, self._max_pause = 0, max_pause
+        self._measure, self._waited = measure, waited
+        self._is_suspended, self._max_pause = False, max_pause
         self._received_at = None
         if previous is not None:
             self._failures, self._next_skips = previous._failures, previous._next_skips
             self._skips_left = min(previous._skips_left, MAX_INHERITED_SKIPS)
         if previous is None or previous._thread != thread:
-            self._begin_period(MIN_PERIOD_ATTEMPTS)
+            self._look = self._begin_period(MIN_PERIOD_ATTEMPTS), waited()
         else:  # one thread that connects again and again continues the period of its previous connection
             self._skips_left, self._thread = previous._skips_left, previous._thread
             self._period, self._attempts_left, self._switches = previous._period, previous._attempts_left, previous._switches
-            self._window, self._free_looks_left = previous._window, previous._free_looks_left
+            self._look, self._is_suspended = previous._look, previous._is_suspended
 
     def _begin_period(self, attempts: int) -> Usage:
         self._period = self._attempts_left = attempts
         usage = self._measure()
         self._thread, self._switches, self._received_at = usage.thread, usage.switches, None
-        if attempts == MIN_PERIOD_ATTEMPTS:  # after receives that block, which are not to be counted
-            self._window = usage
         return usage
 
     def should_poll(self) -> bool:
@@ -139,7 +130,8 @@ class YieldingPolicy(PollingPolicy):
             self._skips_left -= 1
             self._attempts_left = 0  # the switches of receives that block are not to be counted: begin a new period
             return False
-        if self._free_looks_left and not self._is_free_again():
+        if self._is_suspended and self._is_crowded(self._measure()):
+            self._skips_left = CROWDED_RECEIVES - 1
             return False
         if not self._attempts_left:
             self._begin_period(MIN_PERIOD_ATTEMPTS)
@@ -167,31 +159,21 @@ class YieldingPolicy(PollingPolicy):
         switches, attempts, thread = self._switches, self._period, self._thread
         usage = self._begin_period(min(2 * attempts, MAX_PERIOD_ATTEMPTS))
         if thread != self._thread:
-            self._window = usage
             return  # the counts of different threads cannot be compared
         if self._max_pause is not None:
             self._received_at = usage.seconds
         if (self._switches - switches) * MIN_ATTEMPTS_PER_SWITCH >= attempts:
             self._suspend()
-        elif self._is_crowded(usage):
-            self._skips_left, self._free_looks_left = CROWDED_RECEIVES, MIN_FREE_LOOKS
+        # A thread that polls waits for a processor only after it was interrupted.
+        elif usage.interruptions != self._look[0].interruptions and self._is_crowded(usage):
+            self._skips_left = CROWDED_RECEIVES
         else:
             self._next_skips = MIN_SKIPPED_RECEIVES
 
-    def _is_free_again(self) -> bool:
-        """Return whether there have been processors for all for a while; if not, skip further receives."""
-        self._free_looks_left = MIN_FREE_LOOKS if self._is_overloaded() else self._free_looks_left - 1
-        if self._free_looks_left:
-            self._skips_left = CROWDED_RECEIVES - 1
-        return not self._free_looks_left
-
     def _is_crowded(self, usage: Usage) -> bool:
-        """Return whether others want to run all the time on the processor that the thread polls on."""
-        since = self._window
-        seconds, cpu_seconds = usage.seconds - since.seconds, usage.cpu_seconds - since.cpu_seconds
-        interruptions = usage.interruptions - since.interruptions
-        if interruptions >= MIN_INTERRUPTIONS and cpu_seconds < min(MIN_SHARE * seconds, MAX_SLICE_SECONDS * interruptions):
-            return self._is_overloaded()
-        if seconds > MAX_WINDOW_SECONDS:
-            self._window = usage
-        return False
+        """Return whether the thread has waited for a processor for most of the time since the last look."""
+        (before, waited_before), waited = self._look, self._waited()
+        self._look = usage, waited
+        self._is_suspended = (usage.thread == before.thread
+                              and waited - waited_before > MAX_WAITING_SHARE * (usage.seconds - before.seconds))
+        return self._is_suspended

@@ -53,7 +53,7 @@ class ReceiverTests(unittest.TestCase):
         undisturbed = mock.patch.object(busy_poll, "_switches", return_value=(0, 0))
         undisturbed.start()
         self.addCleanup(undisturbed.stop)
-        calm = mock.patch.multiple(busy_poll, _calm=MAX_CALM, _is_overloaded=lambda: False)
+        calm = mock.patch.multiple(busy_poll, _calm=MAX_CALM, _waited=lambda: 0.0)
         calm.start()
         self.addCleanup(calm.stop)
         self.sock: Any = FakeSocket()

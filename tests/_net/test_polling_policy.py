@@ -2,15 +2,15 @@
 from __future__ import annotations
 
 import unittest
-from typing import List, Optional
+from typing import List, Optional, Sequence
 
 from Pyro5._net.polling_policy import (
     CROWDED_RECEIVES,
     MAX_INHERITED_SKIPS,
     MAX_PERIOD_ATTEMPTS,
     MAX_SKIPPED_RECEIVES,
+    MAX_WAITING_SHARE,
     MIN_ATTEMPTS_PER_SWITCH,
-    MIN_FREE_LOOKS,
     MIN_PERIOD_ATTEMPTS,
     MIN_SKIPPED_RECEIVES,
     PAUSED_RECEIVES,
@@ -43,23 +43,26 @@ class Machine:
         self.thread = thread
         self.switches = 1000
         self.interruptions = 0
-        self.cpu_seconds = self.seconds = 50.0
+        self.seconds = 50.0
+        self.waited_seconds = 20.0  # for a processor
         self.measured = 0
-        self.looks = lambda: True  # whether the processors are overloaded
 
     def measure(self) -> Usage:
         self.measured += 1
-        return Usage(self.thread, self.switches, self.interruptions, self.cpu_seconds, self.seconds)
+        return Usage(self.thread, self.switches, self.interruptions, self.seconds)
 
-    def poll(self, cpu_seconds: float, share: float, is_interrupted: bool) -> None:
-        """Advance the clocks by an attempt of a thread that gets this share of a processor."""
-        self.cpu_seconds += cpu_seconds
-        self.seconds += cpu_seconds / share
-        self.interruptions += is_interrupted
-        self.switches += is_interrupted
+    def pass_time(self, seconds: float, waiting_share: float) -> None:
+        """Advance the clock; the thread waits for a processor for this share of the time."""
+        self.seconds += seconds
+        self.waited_seconds += seconds * waiting_share
+
+    def interrupt(self) -> None:
+        """Count an interruption."""
+        self.interruptions += 1
+        self.switches += 1
 
     def policy(self, previous: Optional[YieldingPolicy] = None, max_pause: Optional[float] = None) -> YieldingPolicy:
-        return YieldingPolicy(self.measure, lambda: self.looks(), self.thread, previous, max_pause)
+        return YieldingPolicy(self.measure, lambda: self.waited_seconds, self.thread, previous, max_pause)
 
 
 class Failures(unittest.TestCase):
@@ -136,61 +139,65 @@ class Switches(unittest.TestCase):
 
 
 class Crowded(unittest.TestCase):
-    def becomes_crowded(self, machine: Machine, policy: YieldingPolicy, share: float, attempts_per_slice: int,
-                        seconds_each: float = 100e-6) -> bool:
+    """Polling is suspended while the thread waits for a processor for most of the time."""
+
+    def becomes_crowded(self, machine: Machine, policy: YieldingPolicy, waiting_share: float,
+                        attempts_per_slice: int = 30) -> bool:
         """Poll, and return whether a receive was skipped."""
         for attempt in range(1, 321):
             if not policy.should_poll():
                 return True
-            machine.poll(seconds_each, share, attempt % attempts_per_slice == 0)
+            machine.pass_time(100e-6, waiting_share)
+            if attempt % attempts_per_slice == 0:
+                machine.interrupt()
             policy.record(True)
         return False
 
-    def ended(self, machine: Machine, policy: YieldingPolicy, looks: str) -> int:
-        """Return how many receives are skipped if the processors are found free (+) or overloaded (-) in these looks."""
-        found = iter(looks)
-        machine.looks = lambda: next(found) == "-"
-        count = 1  # the first one has been skipped
+    def ended(self, machine: Machine, policy: YieldingPolicy, shares: Sequence[float]) -> int:
+        """Return how many receives are skipped while the thread waits for these shares of the time, each between two looks."""
+        count, machine.seconds = 1, machine.seconds + 100e-6  # the first one has been skipped
         while not policy.should_poll():
+            machine.pass_time(100e-6, shares[min(count // CROWDED_RECEIVES, len(shares) - 1)])
             count += 1
         policy.record(True)
-        machine.looks = lambda: True
         return count
 
     def test_shares(self) -> None:
-        for share, attempts_per_slice, is_crowded in ((0.25, 30, True), (0.5, 30, True), (0.7, 40, True), (0.8, 30, False),
-                                                      (1.0, 30, False), (0.5, 200, False), (0.25, 1000, False)):
+        self.assertEqual(0.5, MAX_WAITING_SHARE)
+        for share, attempts_per_slice, is_crowded in ((0.6, 30, True), (0.75, 40, True), (0.9, 200, True), (0.4, 30, False),
+                                                      (0.0, 30, False), (0.75, 1000, False)):
             with self.subTest(share=share, attempts_per_slice=attempts_per_slice):
                 machine = Machine()
                 self.assertEqual(is_crowded, self.becomes_crowded(machine, machine.policy(), share, attempts_per_slice))
 
-    def test_there_are_processors_for_all(self) -> None:
+    def test_only_the_time_since_the_last_look_counts(self) -> None:
         machine = Machine()
-        machine.looks = lambda: False
         policy = machine.policy()
-        self.assertFalse(self.becomes_crowded(machine, policy, 0.5, 30))
-        machine.looks = lambda: True
-        self.assertTrue(self.becomes_crowded(machine, policy, 0.5, 30))
+        self.assertFalse(self.becomes_crowded(machine, policy, 0.1))
+        self.assertTrue(self.becomes_crowded(machine, policy, 0.75))
 
-    def test_faster_calls(self) -> None:
-        machine = Machine()
-        self.assertTrue(self.becomes_crowded(machine, machine.policy(), 0.25, 100, seconds_each=30e-6))
-
-    def test_suspended_until_there_are_processors_for_all(self) -> None:
-        self.assertEqual(2, MIN_FREE_LOOKS)
-        for looks in ("++", "-++", "+-++", "----+--++"):
-            with self.subTest(looks):
+    def test_suspended_until_it_hardly_waits(self) -> None:
+        for shares in ([0.1], [0.75, 0.1], [0.6, 0.9, 0.6, 0.0]):
+            with self.subTest(shares):
                 machine = Machine()
                 policy = machine.policy()
-                self.assertTrue(self.becomes_crowded(machine, policy, 0.25, 30))
-                self.assertEqual(CROWDED_RECEIVES * len(looks), self.ended(machine, policy, looks))
-                self.assertTrue(self.becomes_crowded(machine, policy, 0.25, 30))
+                self.assertTrue(self.becomes_crowded(machine, policy, 0.75))
+                self.assertEqual(CROWDED_RECEIVES * len(shares), self.ended(machine, policy, shares))
+                self.assertFalse(self.becomes_crowded(machine, policy, 0.0))
+                self.assertTrue(self.becomes_crowded(machine, policy, 0.75))
 
     def test_a_new_policy_of_the_thread_stays_suspended(self) -> None:
         machine = Machine()
         policy = machine.policy()
-        self.assertTrue(self.becomes_crowded(machine, policy, 0.25, 30))
-        self.assertEqual(2 * CROWDED_RECEIVES, self.ended(machine, machine.policy(policy), "++"))
+        self.assertTrue(self.becomes_crowded(machine, policy, 0.75))
+        self.assertEqual(2 * CROWDED_RECEIVES, self.ended(machine, machine.policy(policy), [0.75, 0.1]))
+
+    def test_another_thread_has_waited_for_another_time(self) -> None:
+        machine = Machine()
+        policy = machine.policy()
+        machine.thread, machine.waited_seconds = 2, 500.0
+        machine.interrupt()
+        self.assertFalse(self.becomes_crowded(machine, policy, 0.0))
 
 
 class Pauses(unittest.TestCase):
