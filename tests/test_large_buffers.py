@@ -328,7 +328,9 @@ class Peers(BuffersCase):
 
     def test_bytes_over_serpent_and_json_arrive_as_before(self) -> None:
         self.use(SERIALIZER="serpent")
-        with api.Proxy(self.serve()) as store, mock.patch.object(BufferOptions, "literal_bytes", False):
+        with api.Proxy(self.serve()) as store:
+            store._pyroBind()
+            store._pyroConnection.buffers.literal_bytes = False
             small, large = store.kind(b"x"), store.kind(LARGE)
             self.assertEqual(small, large)
         with api.Proxy(self.serve(), serializer="json") as store, self.assertRaises(errors.SerializeError):

@@ -7,7 +7,7 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Set, Tuple, Union
 
-from .. import LazyModule, NamedTuple, config, errors, serializers
+from .. import LazyModule, config, errors, serializers
 from .._messages.requests import WireOptions
 from .._net.addresses import is_offered
 from .._net.forks import forks
@@ -387,18 +387,9 @@ class Connector:
         self.parallel = not has_sessions
 
 
-class Metadata(NamedTuple):
-    """The names that an object exposes, and how it may be called."""
-
-    methods: Set[str]
-    oneway: Set[str]
-    attrs: Set[str]
-    idempotent: Set[str]
-    session: bool  # whether each connection may have an instance of its own, as is assumed of other releases
-
-
-def parse_metadata(metadata: Any, uri: Any) -> Metadata:
-    """Return the metadata of an object as received.
+def parse_metadata(metadata: Any, uri: Any) -> Tuple[Set[str], Set[str], Set[str], Set[str], bool]:
+    """Return what a server says about an object: the names of its methods, of those that are oneway, of its attributes and of
+    its idempotent methods; and whether each connection may have an instance of its own, as is assumed of other releases.
 
     Raises:
         ProtocolError: the metadata cannot be used.
@@ -414,5 +405,5 @@ def parse_metadata(metadata: Any, uri: Any) -> Metadata:
     idempotent = metadata.get("idempotent")
     # Only a server of this library sends the last two. Without them, the safe assumption is made: not idempotent,
     # with sessions.
-    return Metadata(methods, oneway, attrs, set(idempotent or ()) if plain.is_texts(idempotent) else set(),
-                    metadata.get("session") is not False)
+    return (methods, oneway, attrs, set(idempotent or ()) if plain.is_texts(idempotent) else set(),
+            metadata.get("session") is not False)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Collection, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from .. import NamedTuple, config, errors, protocol
+from .. import config, errors, protocol
 from .._values import large_buffers
 from .._values.large_buffers import SMALL, Incoming, Outgoing, contain_none
 from .._wire import features
@@ -15,7 +15,7 @@ from ..protocol import Buffer, Payload, ReceivingMessage
 from ..serializers import SerializerBase
 
 
-class BufferOptions(NamedTuple):
+class BufferOptions:
     """How large buffers may be sent to a peer.
 
     Attributes:
@@ -23,8 +23,8 @@ class BufferOptions(NamedTuple):
         shared: the memory that both peers share, see _net.shared_memory; None if they do not.
     """
 
-    literal_bytes: bool = False
-    shared: Any = None
+    def __init__(self, literal_bytes: bool = False, shared: Any = None) -> None:
+        self.literal_bytes, self.shared = literal_bytes, shared
 
     def annotations_for(self, views: List[memoryview], annotations: Mapping[str, Buffer]) -> Dict[str, Buffer]:
         """Return the annotations of a message with these large buffers."""

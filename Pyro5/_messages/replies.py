@@ -8,7 +8,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Iterator, List, Mapping, NoReturn, Optional
 
 from .. import LazyModule, NamedTuple, errors, protocol
-from .._values import classes, exceptions, plain, recreation
+from .._values import classes, plain, recreation
 from .._values.large_buffers import SMALL
 from ..constants import DAEMON_NAME, NEXT_ITEM_METHOD
 from ..protocol import Buffer, Payload, ReceivingMessage, SendingMessage
@@ -17,9 +17,10 @@ from . import limits, out_of_band
 from .requests import WireOptions
 
 if TYPE_CHECKING:
-    from .._values import unsendable
+    from .._values import exceptions, unsendable
     from . import batch_results
 else:
+    exceptions = LazyModule(globals(), ".._values.exceptions")
     batch_results = LazyModule(globals(), ".batch_results")
     unsendable = LazyModule(globals(), ".._values.unsendable")
 

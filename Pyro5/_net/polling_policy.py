@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Callable, Optional, Tuple
 
-from .. import NamedTuple
-
 # Failed attempts in a row after which polling is suspended. A failed attempt takes 500 polls of 0.7 us each: 350 us.
 MAX_FAILURES = 3
 # The number of receives without polling while it is suspended. It doubles with each further failed attempt. At the maximum, a
@@ -36,13 +34,18 @@ MAX_PAUSE_SECONDS, PAUSED_RECEIVES = 0.0005, 64
 MAX_INHERITED_SKIPS = 32
 
 
-class Usage(NamedTuple):
-    """What the calling thread has used of the processors."""
+class Usage:
+    """What the calling thread has used of the processors.
 
-    thread: int  # its identifier
-    switches: int  # context switches
-    interruptions: int  # those of them at which it could have continued
-    seconds: float  # of a monotonic clock
+    Attributes:
+        thread: its identifier.
+        switches: context switches.
+        interruptions: those of them at which it could have continued.
+        seconds: of a monotonic clock.
+    """
+
+    def __init__(self, thread: int, switches: int, interruptions: int, seconds: float) -> None:
+        self.thread, self.switches, self.interruptions, self.seconds = thread, switches, interruptions, seconds
 
 
 class PollingPolicy:

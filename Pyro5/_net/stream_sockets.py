@@ -10,7 +10,6 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Optional
 
-from .. import NamedTuple
 from .addresses import Address, address_text, explained, resolve_host
 from .tls import encrypted_client_end
 
@@ -23,13 +22,11 @@ LISTEN_BACKLOG = 4096
 _HUNG_UP = getattr(select, "POLLRDHUP", 0) and select.POLLRDHUP | select.POLLHUP | select.POLLERR
 
 
-class Options(NamedTuple):
+class Options:
     """The options of `socketutil.create_socket` with the same names."""
 
-    reuseaddr: bool
-    keepalive: bool
-    noinherit: bool
-    nodelay: bool
+    def __init__(self, reuseaddr: bool, keepalive: bool, noinherit: bool, nodelay: bool) -> None:
+        self.reuseaddr, self.keepalive, self.noinherit, self.nodelay = reuseaddr, keepalive, noinherit, nodelay
 
 
 def new_stream(family: int, options: Options) -> socket.socket:

@@ -15,14 +15,19 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, NoReturn, Optional, Sequence, Type
 
-from .. import NamedTuple, errors
-from . import exceptions, numpy_scalars, plain
+from .. import LazyModule, errors
+from . import plain
 
 if TYPE_CHECKING:
+    from . import exceptions, numpy_scalars
+
     ToDict = Callable[[Any], Any]                    # instance -> dict (or other plain data)
     FromDict = Callable[[str, Dict[str, Any]], Any]  # tag, dict -> instance
     Convert = Callable[[Any], Any]                   # plain data -> plain data with objects in the place of tagged dicts
     FromTaggedDict = Callable[[Any, Convert], Any]   # dict (or its state), function that converts a part of it -> instance
+else:
+    exceptions = LazyModule(globals(), ".exceptions")
+    numpy_scalars = LazyModule(globals(), ".numpy_scalars")
 
 TAG = "__class__"
 
@@ -34,13 +39,13 @@ _HOMES = {"Pyro5.client.Proxy": ".client", "Pyro5.core.URI": "._values.uri", "Py
 _PACKAGE = __name__.rsplit(".", 2)[0]
 
 
-class _Converter(NamedTuple):
-    convert: ToDict
-    serpent_too: bool
-    form: Any = None  # plain_forms.Form: convert returns the plain form
+class _Converter:
+    def __init__(self, convert: ToDict, serpent_too: bool, form: Any = None) -> None:
+        self.convert, self.serpent_too = convert, serpent_too
+        self.form = form  # plain_forms.Form: convert returns the plain form
 
 
-class OwnClass(NamedTuple):
+class OwnClass:
     """The functions that build instances of a class of this package.
 
     Attributes:
@@ -49,8 +54,8 @@ class OwnClass(NamedTuple):
         deliver: called with the instance when the message has been decoded and is delivered to the program; may be None.
     """
 
-    build: FromTaggedDict
-    deliver: Optional[Callable[[Any], None]] = None
+    def __init__(self, build: FromTaggedDict, deliver: Optional[Callable[[Any], None]] = None) -> None:
+        self.build, self.deliver = build, deliver
 
 
 # Guards changes of the five tables below. A change replaces the whole table and never modifies one, so readers need no lock

@@ -15,11 +15,16 @@ import sys
 import threading
 from itertools import chain, compress, islice, repeat
 from operator import is_, itemgetter
-from typing import Any, Collection, Dict, FrozenSet, Iterable, Iterator, List, Mapping, Optional, Sequence, Set
+from typing import TYPE_CHECKING, Any, Collection, Dict, FrozenSet, Iterable, Iterator, List, Mapping, Optional, Sequence, Set
 
+from .. import LazyModule
 from .._wire.chunks import MAX_CHUNKS, MIN_CHUNK_BYTES
 from . import classes, plain
-from .numpy_scalars import is_array
+
+if TYPE_CHECKING:
+    from . import numpy_scalars
+else:
+    numpy_scalars = LazyModule(globals(), ".numpy_scalars")
 
 # In the namespace of the package: the tags of a program cannot collide with it.
 TAG_BUFFER = "Pyro5.buffer"
@@ -304,12 +309,12 @@ def lasting(value: Any) -> Any:
         return bytes(value)
     if kind is array.array:
         return value[:]
-    return value.copy() if is_array(value) else value
+    return value.copy() if numpy_scalars.is_array(value) else value
 
 
 def large_size(value: Any) -> int:
     """Return the size in bytes of a bytes-like object or an array if it is large; 0 for other values."""
-    size = len(value) if type(value) is bytes else value.nbytes if is_array(value) else 0
+    size = len(value) if type(value) is bytes else value.nbytes if numpy_scalars.is_array(value) else 0
     return size if size > MIN_CHUNK_BYTES else 0
 
 

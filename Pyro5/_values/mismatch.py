@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Iterable, Iterator, List, Optional, Tuple, TypeVar, Union
 
-from .. import NamedTuple, errors
+from .. import errors
 from .._text.printable import printable
 from . import plain
 from .classes import TAG
@@ -124,7 +124,7 @@ def _parts_of(path: str, value: Any) -> Iterable[Tuple[str, Any]]:
 _BATCH = "<batch>"
 
 
-class Argument(NamedTuple):
+class Argument:
     """An argument of a call, or of a call in a batch.
 
     Attributes:
@@ -133,11 +133,8 @@ class Argument(NamedTuple):
         value: not converted.
     """
 
-    object_id: str
-    method: str
-    call_number: int
-    place: Union[int, str]
-    value: Any
+    def __init__(self, object_id: str, method: str, call_number: int, place: Union[int, str], value: Any) -> None:
+        self.object_id, self.method, self.call_number, self.place, self.value = object_id, method, call_number, place, value
 
 
 def arguments_of(call: Tuple[Any, Any, Any, Any]) -> Iterator[Argument]:

@@ -6,10 +6,18 @@ subclasses of builtin types.
 """
 from __future__ import annotations
 
-from typing import Any, Collection, Dict, List, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Collection, Dict, List, Mapping, Sequence
 
-from . import classes, hash_flooding, numpy_scalars, plain, registered_types
+from .. import LazyModule
+from . import classes, plain
 from .classes import TAG
+
+if TYPE_CHECKING:
+    from . import hash_flooding, numpy_scalars, registered_types
+else:
+    hash_flooding = LazyModule(globals(), ".hash_flooding")
+    numpy_scalars = LazyModule(globals(), ".numpy_scalars")
+    registered_types = LazyModule(globals(), ".registered_types")
 
 NO_COPY = object()  # result of plain_copy
 

@@ -14,17 +14,19 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from .. import LazyModule, errors
-from . import classes, exceptions, plain, registered_types
+from . import classes, plain
 from .classes import TAG
 from .mismatch import Mismatch
 from .plain_copy import LIST_TAG, MANY, MAX_LIST_ELEMENTS
 
 if TYPE_CHECKING:
-    from . import rebuilding
+    from . import exceptions, rebuilding, registered_types
 
     _Pending = Tuple[Callable[[Any], None], Any]  # the function that makes an object usable, and the object
 else:
+    exceptions = LazyModule(globals(), ".exceptions")
     rebuilding = LazyModule(globals(), ".rebuilding")  # for registered types
+    registered_types = LazyModule(globals(), ".registered_types")
 
 log = logging.getLogger("Pyro5.serializers")
 

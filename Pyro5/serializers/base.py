@@ -3,12 +3,17 @@ from __future__ import annotations
 
 import functools
 import importlib
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union
 
-from .. import errors
-from .._values import classes, exceptions, mismatch, plain_copy, recreation
+from .. import LazyModule, errors
+from .._values import classes, mismatch, plain_copy, recreation
 from .._values.mismatch import CallMismatch, Mismatch
 from .._values.containers import Data
+
+if TYPE_CHECKING:
+    from .._values import exceptions
+else:
+    exceptions = LazyModule(globals(), ".._values.exceptions")
 
 __all__ = ["SerializerBase", "Data", "CallPayload", "Payload", "is_long", "is_long_dict", "may_be_tagged", "may_have_tag",
            "register_own", "too_deep"]
