@@ -14,12 +14,10 @@ from typing import Any, Awaitable, Callable, Coroutine, Dict, Optional, Set
 from .. import NamedTuple, errors
 from .._calls import error_log
 from .._calls.deferred import runs_in_worker
-from .._calls.error_log import FULL
 from .._calls.running_calls import CLIENT_LOST
-from .._server import loop
 from .._server.address_queue import AddressQueue, address_key
 from .._server.connection import ServerConnection
-from .._server.quotas import Limited, LoopAccount, server_full
+from .._server.quotas import Limited, LoopAccount
 from .._server.workers import WorkerPool
 from .calls import CallsInLoop
 from .connection import AsyncConnection
@@ -234,13 +232,6 @@ class Clients(Limited):
             self.refuse(connection, error)
 
     # ------------------------------------------------------------ refusals
-
-    def _refuse_full(self, connection: AsyncConnection) -> None:
-        self.on_refusal(FULL)
-        if connection.tls_handshake or len(self._refusals) >= loop.MAX_REFUSALS:
-            self.drop(connection)
-        else:
-            self.refuse(connection, server_full(self.limits.connections, len(self._refusals)))
 
     def refuse(self, connection: AsyncConnection, error: errors.ProtocolError) -> None:
         """Send a client the reason why its data is invalid, if that is possible, and close the connection."""

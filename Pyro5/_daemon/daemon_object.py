@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional
 from .. import callcontext, config, errors, serializers
 from .._calls.call_accounts import visible_rows
 from .._calls.deferred import Deferred
-from .._net.offered_sockets import OfferedConnection, host_of, offered_sockets
+from .._net.offered_sockets import host_of, offered_connection, offered_sockets
 from .._objects.descriptions import describe
 from .._objects.exposure import expose, oneway
 from .._objects.permissions import refused_members
@@ -196,7 +196,7 @@ class DaemonObject:
         if connection.keep_open or connection.detached or connection.deferred is not None:
             raise errors.DaemonError("this connection cannot be used for callbacks")
         offered_sockets.expect(host, self.daemon.transportServer.limits.connections)
-        connection.deferred = OfferedConnection(connection, host)
+        connection.deferred = offered_connection(connection, host)
 
     @oneway
     @_unlisted

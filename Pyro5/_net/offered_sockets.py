@@ -161,27 +161,38 @@ def is_offering(connection: Any) -> bool:
     return not connection.handshake_done or connection.features is not None and CALLBACKS in connection.features
 
 
-class OfferedConnection:
+class GivenConnection:
     """Stands in the place of a deferred call: it runs when the server has sent its replies and stopped using the connection.
 
     Args:
-        host: the name of the client in the URIs of its objects.
+        use: called with the socket then, unless the client has disconnected.
     """
 
     is_oneway = False
 
-    def __init__(self, connection: Any, host: str) -> None:
+    def __init__(self, connection: Any, use: Callable[[Any], None]) -> None:
         self._connection = connection
-        self._host = host
+        self._use = use
         self.running = self  # what the server cancels at its end
 
     def cancel(self, reason: str) -> None:
         """Do nothing: it takes no time."""
 
     def start(self) -> None:
-        """Remove the connection from the server, and make it available to proxies."""
-        connection = self._connection
-        sock = connection.give_away()
+        """Remove the connection from the server, and use its socket."""
+        sock = self._connection.give_away()
         if sock is not None:
-            log.debug("client %s offers a connection for callbacks", connection.peer_address)
-            offered_sockets.add(self._host, sock, connection.server)
+            self._use(sock)
+
+
+def offered_connection(connection: Any, host: str) -> GivenConnection:
+    """Return what makes a connection available to proxies.
+
+    Args:
+        host: the name of the client in the URIs of its objects.
+    """
+    def keep(sock: Any) -> None:
+        log.debug("client %s offers a connection for callbacks", connection.peer_address)
+        offered_sockets.add(host, sock, connection.server)
+
+    return GivenConnection(connection, keep)

@@ -7,7 +7,7 @@ import socket
 from typing import Any, Callable, Dict, List, Tuple
 
 from .._calls.stalls import Link, chain_here
-from .._net.offered_sockets import offered_sockets
+from .._net.offered_sockets import GivenConnection, offered_sockets
 from .._server.connection import ServerConnection
 from .._wire.features import FEATURES_ANNOTATION
 from ..protocol import ReceivingMessage, SendingMessage
@@ -22,29 +22,6 @@ def share_calls(daemon: Any, siblings: Siblings) -> None:
     shared = _SharedCalls(daemon, siblings)
     daemon._dispatcher.move = shared.move
     offered_sockets.take_elsewhere = shared.take_offered
-
-
-class _MovedConnection:
-    """Stands in the place of a deferred call: it runs when the server has stopped using the connection."""
-
-    is_oneway = False
-
-    def __init__(self, connection: Any, siblings: Siblings, place: int, message: bytes) -> None:
-        self._connection = connection
-        self._siblings = siblings
-        self._place = place
-        self._message = message
-        self.running = self  # what the server cancels at its end
-
-    def cancel(self, reason: str) -> None:
-        """Do nothing: it takes no time."""
-
-    def start(self) -> None:
-        """Pass the connection to the other process."""
-        sock = self._connection.give_away()
-        if sock is not None:
-            with sock:  # the other process gets a copy
-                self._siblings.send_to(self._place, "serve", base64.b64encode(self._message).decode("ascii"), [sock.fileno()])
 
 
 class _SharedCalls:
@@ -88,7 +65,13 @@ class _SharedCalls:
             annotations[FEATURES_ANNOTATION] = bytes(announced)
         copied = SendingMessage(message.type, message.flags, message.seq, message.serializer_id, bytes(message.data),
                                 annotations, correlation_id=message.corr_bytes, compress=False)
-        connection.deferred = _MovedConnection(connection, self._siblings, places[0], b"".join(copied.buffers))
+        data = base64.b64encode(b"".join(copied.buffers)).decode("ascii")
+
+        def pass_on(sock: socket.socket) -> None:
+            with sock:  # the other process gets a copy
+                self._siblings.send_to(places[0], "serve", data, [sock.fileno()])
+
+        connection.deferred = GivenConnection(connection, pass_on)
         return True
 
     def _serve(self, message: str, descriptors: List[int]) -> None:

@@ -13,7 +13,6 @@ from typing import Any, Callable, List, Optional
 
 from .. import errors
 from .._calls import error_log
-from .._calls.error_log import FULL
 from .._wire.reader import RECEIVE_BYTES
 from ..socketutil import events_wanted, is_timeout
 from . import quotas
@@ -22,13 +21,11 @@ from .callbacks import DaemonCallbacks
 from .connection import ServerConnection
 from .eventloop import END_SECONDS, NEVER, READ, WRITE
 from .listener import Listener
-from .quotas import Limited, server_full
+from .quotas import Limited
 from .shared_output import SharedOutputLoop
 from .tls_handshakes import TlsHandshakes
 
 log = logging.getLogger("Pyro5.server.loop")
-
-MAX_REFUSALS = 100  # clients that are told at the same time that the server is full; others are closed without a reply
 
 
 class SocketServer(Limited, SharedOutputLoop):
@@ -213,13 +210,6 @@ class SocketServer(Limited, SharedOutputLoop):
     def _is_in_thread(self, connection: ServerConnection) -> bool:
         return self._tls.is_in_thread(connection)
 
-    def _refuse_full(self, connection: ServerConnection) -> None:
-        self.on_refusal(FULL)
-        if connection.tls_handshake or len(self._refusals) >= MAX_REFUSALS:
-            self.drop(connection)
-        else:
-            self._refuse(connection, server_full(self.limits.connections, len(self._refusals)))
-
     # ------------------------------------------------------------ connections
 
     def _watch(self, connection: ServerConnection, events: int) -> None:
@@ -264,7 +254,7 @@ class SocketServer(Limited, SharedOutputLoop):
     def end_failed(self, connection: ServerConnection, error: BaseException) -> bool:
         """End a connection after an error. Return whether the loop ends, too."""
         if isinstance(error, errors.ProtocolError):
-            self._refuse(connection, error)
+            self.refuse(connection, error)
             return False
         if isinstance(error, OSError):
             log.debug("connection with %s lost: %s", error_log.client_name(connection), error)
@@ -370,7 +360,7 @@ class SocketServer(Limited, SharedOutputLoop):
 
     # ------------------------------------------------------------ ends
 
-    def _refuse(self, connection: ServerConnection, error: errors.ProtocolError) -> None:
+    def refuse(self, connection: ServerConnection, error: errors.ProtocolError) -> None:
         """Send a client the reason why its data is invalid, if that is possible, and close the connection."""
         log.warning("closing the connection with %s: %s", error_log.client_name(connection), error)
         if connection.closing:
@@ -408,9 +398,9 @@ class SocketServer(Limited, SharedOutputLoop):
         if connection.watched and (connection.tls_handshake or connection.closing):
             self.drop(connection)
         elif connection.tls_handshake:
-            self._tls.end_late(connection)
+            connection.closing = True  # its next step waits for its turn, or is being done in a thread: its owner drops it
         elif connection.watched:  # else a worker owns it
-            self._refuse(connection, errors.ProtocolError("no handshake within %g seconds" % self._handshakes.seconds))
+            self.refuse(connection, errors.ProtocolError("no handshake within %g seconds" % self._handshakes.seconds))
 
     def _idle_timed_out(self, connection: ServerConnection) -> None:
         """Close a connection that has been silent for COMMTIMEOUT seconds, if its state does not allow that."""

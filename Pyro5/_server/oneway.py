@@ -85,15 +85,11 @@ class OnewayCalls:
         with self._lock:
             self._count_locked(client, size)
 
-    def end(self, client: Any, size: int) -> None:
-        """Count a call no longer."""
-        self._call_done(client, size)
-
     def _withdraw(self, client: Any, call: Callable[[], object], size: int) -> None:
         with self._lock:
             self._fetching -= 1
             self._waiting.remove((client, call, size))
-        self._call_done(client, size)
+        self.end(client, size)
 
     def _run_calls(self) -> None:
         """Run waiting calls one after the other. The thread was counted in _fetching when it was started."""
@@ -116,7 +112,7 @@ class OnewayCalls:
                     log.warning("a oneway call raised %s", type(x).__name__, exc_info=True)
             if os.getpid() != process:
                 return  # the child of a fork inside the call: the lock and the other calls belong to the parent
-            self._call_done(client, size)
+            self.end(client, size)
             with self._lock:
                 self._fetching += 1
 
@@ -128,7 +124,8 @@ class OnewayCalls:
             with self._lock:
                 self._fetching -= 1
 
-    def _call_done(self, client: Any, size: int) -> None:
+    def end(self, client: Any, size: int) -> None:
+        """Count a call no longer."""
         with self._lock:
             # Compared before and after: only the call that ends the excess looks at all paused clients.
             was_over = self._bytes > self._max_bytes

@@ -27,6 +27,7 @@ UNCOUNTED_BYTES = 64 * 1024  # smaller amounts are not counted
 MAX_PEEKS = 16
 MAX_COMPARED = 64  # connections without a handshake whose addresses are compared when one of them has to be closed
 RETRY_SECONDS, REFUSALS_PER_RETRY = 1.0, 25  # when refused clients should try again; each 25 of them add as many seconds
+MAX_REFUSALS = 100  # clients that are told at the same time that the server is full; others are closed without a reply
 REFUSAL_SECONDS = 1.0  # how long a refused client has to read the reason
 SPARE_FILES = 64  # open files that are left to the rest of the program, besides a tenth of all
 
@@ -205,9 +206,11 @@ class Limited:
         on_refusal: called with the reason when a client is refused, see error_log.
         earliest_deadline: see EventLoop.
         drop: closes a connection, and removes it. Implemented by subclasses.
+        refuse: sends a client the reason why it is refused, and closes the connection. Implemented by subclasses.
     """
 
     drop: Callable[[Any], None]
+    refuse: Callable[[Any, errors.ProtocolError], None]
     earliest_deadline = 0.0
     interrupts_batches = False  # whether other clients are served between the calls of a batch
 
@@ -248,6 +251,13 @@ class Limited:
         excess = len(self._connections) - len(self._refusals) - self.limits.connections
         # The loop would have noticed that those it watches have disconnected, so only the others are checked.
         return excess >= 0 and excess >= count_disconnected([c for c in self.all_connections() if not c.watched])
+
+    def _refuse_full(self, connection: Any) -> None:
+        self.on_refusal(error_log.FULL)
+        if connection.tls_handshake or len(self._refusals) >= MAX_REFUSALS:
+            self.drop(connection)
+        else:
+            self.refuse(connection, server_full(self.limits.connections, len(self._refusals)))
 
     def _is_in_thread(self, connection: Any) -> bool:
         """Return whether another thread owns a connection without a handshake, so that the loop cannot close it."""

@@ -135,10 +135,6 @@ class TlsHandshakes:
         if outcome is not None and not connection.dropped:
             self._server._attempt(lambda returned: self._finish_step(returned, outcome), connection)
 
-    def end_late(self, connection: ServerConnection) -> None:
-        """End a handshake whose time has passed while its next step waits for its turn, or is being done in a thread."""
-        connection.closing = True  # the owner of the connection drops it
-
     def _finish_step(self, connection: ServerConnection, outcome: Outcome) -> None:
         if connection.closing:
             self._server.drop(connection)

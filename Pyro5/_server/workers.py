@@ -57,10 +57,6 @@ class Worker(threading.Thread):
         """Wait for the signal (-1: without a limit). Return False if it did not come in time."""
         return self._signal.acquire(timeout=timeout_seconds)
 
-    def consume_signal(self) -> None:
-        """Discard the signal, if there is one."""
-        self._signal.acquire(blocking=False)
-
     def run(self) -> None:
         """Run jobs until the pool has none for this thread any more."""
         # A fork inside a job continues in the child with this thread alone: compared after each job.
@@ -394,7 +390,7 @@ class WorkerPool:
         """
         with self._lock:
             if not worker.waiting:
-                worker.consume_signal()
+                worker.wait(0)
 
     def _next_job(self, worker: Worker) -> Optional[Job]:
         """Wait for a job; return None if the thread has to end. Called by the thread itself."""

@@ -16,7 +16,7 @@ from unittest import mock
 from Pyro5 import errors, protocol, serializers
 from Pyro5._client.retry import Retry, RetryBudget, repeat
 from Pyro5._messages import handshake, requests
-from Pyro5._server import loop, quotas
+from Pyro5._server import quotas
 from Pyro5._server.oneway import OnewayCalls
 from Pyro5._server.quotas import UNCOUNTED_BYTES, BufferQuota
 from Pyro5.callcontext import current_context
@@ -122,7 +122,7 @@ class Connections(ServerTestCase):
     def test_many_refused_clients_are_closed_without_a_reply(self) -> None:
         daemon = self.full()
         inside = [self.client(daemon) for _ in range(3)]
-        with mock.patch.object(loop, "MAX_REFUSALS", 0):
+        with mock.patch.object(quotas, "MAX_REFUSALS", 0):
             refused = self.connect(daemon)
             self.assertIsNone(refused.read())
         inside[2].ping()
