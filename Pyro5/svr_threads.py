@@ -35,7 +35,11 @@ KEEP_SECONDS = 0.01  # how long a worker waits for the next request of the clien
 
 
 class SocketServer_Threadpool(SocketServer):
-    """Runs each request in a thread of a pool."""
+    """Runs each request in a thread of a pool.
+
+    Attributes:
+        pool: the worker threads.
+    """
 
     closes_idle = True
 
@@ -44,33 +48,26 @@ class SocketServer_Threadpool(SocketServer):
         if minimum < 1 or maximum < 1:
             raise ValueError("THREADPOOL_SIZE_MIN and THREADPOOL_SIZE must be at least 1, not %d and %d" % (minimum, maximum))
         super().__init__(callbacks)
-        self._pool = WorkerPool(min(minimum, maximum), maximum, "Pyro-worker", self._has_more_owners)
+        self.pool = self.detached_pool = WorkerPool(min(minimum, maximum), maximum, "Pyro-worker", self._has_more_owners)
         # runs the loop if the program has its own event loop, which calls events()
         self._background: Optional[threading.Thread] = None
 
-    @property
-    def pool(self) -> WorkerPool:
-        """The pool of worker threads."""
-        return self._pool
-
-    detached_pool = pool
-
     def __repr__(self) -> str:
-        return "<%s on %s; %d workers>" % (type(self).__name__, self.locationStr, len(self._pool))
+        return "<%s on %s; %d workers>" % (type(self).__name__, self.locationStr, len(self.pool))
 
     def _has_more_owners(self) -> bool:
         """Return whether more clients are connected than there may be workers. Can be called from any thread."""
         # Connections that have ended stay parked for a while, until the loop removes them. Those before their
         # handshake keep no worker.
-        return len(self._connections) - len(self._handshakes) - len(self.parked) > self._pool.maximum
+        return len(self._connections) - len(self._handshakes) - len(self.parked) > self.pool.maximum
 
     def begin(self) -> None:
-        self._pool.start()
+        self.pool.start()
 
     def tick(self) -> None:
         super().tick()
         with contextlib.suppress(RuntimeError):  # the system cannot start a thread for a waiting job; it stays in the queue
-            self._pool.shrink(time.monotonic())
+            self.pool.shrink(time.monotonic())
 
     def loop(self, loopCondition: Callable[[], bool] = lambda: True) -> None:
         # Two threads must not run one loop: the one of events() ends before this one takes over.
@@ -122,10 +119,10 @@ class SocketServer_Threadpool(SocketServer):
     def begin_waiting(self, connection: ServerConnection) -> None:
         # A worker that waits for the handshake saves a round through the loop for each new client. TLS handshakes are
         # left to the loop, which never blocks on one.
-        if self._pool.idle and not connection.tls_handshake and not connection.handshake_done:
+        if self.pool.idle and not connection.tls_handshake and not connection.handshake_done:
             self._handshakes.start(connection, time.monotonic())
             # most clients send their handshake at once
-            self._pool.submit(functools.partial(self._work, connection, False), connection)
+            self.pool.submit(functools.partial(self._work, connection, False), connection)
         else:
             super().begin_waiting(connection)
 
@@ -141,9 +138,9 @@ class SocketServer_Threadpool(SocketServer):
             self._count_large_request(connection, large_bytes)
         # A client with a reserved worker takes no thread from others, so its large requests need no slot.
         if large_bytes and not connection.has_reserved_worker:
-            self._pool.submit_large(functools.partial(self._work, connection, True, is_large=True), connection)
+            self.pool.submit_large(functools.partial(self._work, connection, True, is_large=True), connection)
         else:
-            self._pool.submit(functools.partial(self._work, connection, True), connection,
+            self.pool.submit(functools.partial(self._work, connection, True), connection,
                               is_long=connection.pending_bytes > SHORT_REQUEST_BYTES)
         return False
 
@@ -165,24 +162,24 @@ class SocketServer_Threadpool(SocketServer):
         worker = connection.worker
         is_bound = worker is not None and worker.owner is connection and not (self.stopping and not worker.waiting)
         try:
-            self._pool.submit(functools.partial(self._end, connection), connection if is_bound else None)
+            self.pool.submit(functools.partial(self._end, connection), connection if is_bound else None)
         except RuntimeError:  # the system has no thread left, and this must not wait for one
             self._end(connection)
 
     def has_thread_for_tls(self) -> bool:
-        return self._pool.has_free_thread
+        return self.pool.has_free_thread
 
     def run_in_thread(self, job: Callable[[ServerConnection], None], connection: ServerConnection) -> None:
-        self._pool.submit(functools.partial(job, connection))
+        self.pool.submit(functools.partial(job, connection))
 
     def calls_running(self) -> int:
-        return self._pool.busy()
+        return self.pool.busy()
 
     def stop_workers(self, timeout_seconds: float) -> None:
-        self._pool.stop(timeout_seconds)
+        self.pool.stop(timeout_seconds)
 
     def in_worker(self) -> bool:
-        return self._pool.is_worker() or super().in_worker()
+        return self.pool.is_worker() or super().in_worker()
 
     # ------------------------------------------------------------ in a worker thread, which owns the connection
 
@@ -191,7 +188,7 @@ class SocketServer_Threadpool(SocketServer):
             self.callbacks.connection_ended(connection)
         finally:
             # In any case: a worker that is not released would be bound to a connection that does not exist any more.
-            self._pool.release(connection)
+            self.pool.release(connection)
 
     def _work(self, connection: ServerConnection, has_request: bool, is_large: bool = False) -> None:
         """Serve a connection, and after its end the next client, if that connects at once."""
@@ -207,7 +204,7 @@ class SocketServer_Threadpool(SocketServer):
     def _serve_requests(self, connection: ServerConnection, has_request: bool, is_large: bool = False) -> None:
         """Handle the requests of a connection as long as they follow each other quickly."""
         connection.counts_as_large = is_large
-        waiting = self._pool.waiting
+        waiting = self.pool.waiting
         try:
             # A timeout of the system where that is possible: with one of Python's, each recv() would poll the socket
             # first.
@@ -242,12 +239,12 @@ class SocketServer_Threadpool(SocketServer):
         finally:
             # A large request that was received by this worker; a large job is counted by submit_large().
             if connection.counts_as_large and not is_large:
-                self._pool.end_large()
+                self.pool.end_large()
 
     def _may_handle(self, connection: ServerConnection) -> bool:
         """Return whether the received request may be handled now. If not, the loop continues with the connection."""
         if not connection.counts_as_large and connection.large_bytes and not connection.has_reserved_worker:
-            connection.counts_as_large = self._pool.begin_large()
+            connection.counts_as_large = self.pool.begin_large()
             if not connection.counts_as_large:
                 return False  # the loop queues it with submit_large()
         # Asked last, because only one caller gets the claim: from now on the loop no longer drops this client to make
@@ -265,9 +262,9 @@ class SocketServer_Threadpool(SocketServer):
         if connection.deferred is not None or connection.detached or not (connection.lost and connection.claim_end()):
             # From its first session object on a client has a reserved worker, if one is left.
             if connection.pyroInstances:
-                self._pool.reserve(connection)
+                self.pool.reserve(connection)
             elif not connection.handshake_done:
-                self._pool.release(connection)  # clients that have sent no handshake keep no thread
+                self.pool.release(connection)  # clients that have sent no handshake keep no thread
             if connection.deferred is None:
                 self.park(connection)
             else:
@@ -275,7 +272,7 @@ class SocketServer_Threadpool(SocketServer):
             return None
         acceptor = self._acceptor
         # Not while jobs wait: those clients were here first.
-        accepts = (acceptor is not None and may_accept and not self._pool.jobs_waiting
+        accepts = (acceptor is not None and may_accept and not self.pool.jobs_waiting
                    and self.callbacks.ends_without_user_code(connection) and acceptor.begin_accepting())
         # Accepting in the place of the loop saves waking the loop and another worker, when clients reconnect for each call.
         try:
@@ -297,10 +294,10 @@ class SocketServer_Threadpool(SocketServer):
             return None
         self._connections[sock] = connection
         # Bound as if the loop had handed the client over, so that its later requests come to this thread.
-        self._pool.bind(connection)
+        self.pool.bind(connection)
         if self.stopping:  # the loop may have closed all other connections already, and would miss this one
             self._connections.pop(sock, None)
-            self._pool.release(connection)
+            self.pool.release(connection)
             sock.close()
             return None
         log.debug("client connected from %s", connection.peer_address)
@@ -318,7 +315,7 @@ class SocketServer_Threadpool(SocketServer):
         if was_plain and self._is_left_to_loop(connection):
             return False
         connection.send_held()
-        while self._pool.waiting.is_empty or connection.has_reserved_worker:
+        while self.pool.waiting.is_empty or connection.has_reserved_worker:
             try:
                 if not connection.receive(self._may_wait):
                     # The client has closed its side. This worker cleans up, because it is the owner.
@@ -336,17 +333,17 @@ class SocketServer_Threadpool(SocketServer):
 
     def _may_wait(self) -> bool:
         """Return whether a worker may wait for the rest of a large request."""
-        return self._pool.waiting.is_empty and not self._pool.is_full
+        return self.pool.waiting.is_empty and not self.pool.is_full
 
     def _is_left_to_loop(self, connection: ServerConnection) -> bool:
         """Return whether the loop receives the rest of a message, of which a part has arrived."""
         # It enforces the timeout of handshakes, and that large requests leave workers for others.
-        return not connection.handshake_done or (self._pool.is_full and connection.large_bytes > 0
+        return not connection.handshake_done or (self.pool.is_full and connection.large_bytes > 0
                                                  and not connection.has_reserved_worker)
 
     def _answer_plain_calls(self, connection: ServerConnection) -> bool:
         """Answer plain calls that follow each other quickly. Return whether something else has been received, and stored."""
-        answer, waiting, receiver = self.callbacks.answer_plainly, self._pool.waiting, connection.receiver()
+        answer, waiting, receiver = self.callbacks.answer_plainly, self.pool.waiting, connection.receiver()
         reader, large = connection.reader, None
         # This loop runs for each call.
         while waiting.is_empty or connection.has_reserved_worker:

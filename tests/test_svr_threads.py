@@ -45,7 +45,7 @@ class Workers(ServerTestCase):
         for client in clients:
             client.send(call_request("wait"))
         self.served._wait_for_notes(3)
-        self.assertEqual(3, len(daemon.transportServer._pool))
+        self.assertEqual(3, len(daemon.transportServer.pool))
         self.served._open_gate()
         for client in clients:
             client.reply()
@@ -71,7 +71,7 @@ class Workers(ServerTestCase):
         other = self.connect(daemon)
         other.send(handshake.connect_request(serializers.get_serializer("serpent"), 0, "obj", "x" * 200000,
                                              requests.WireOptions()).data)
-        wait_until(lambda: daemon.transportServer._pool._large_jobs)
+        wait_until(lambda: daemon.transportServer.pool._large_jobs)
         self.assertEqual("small", self.client(daemon).call("echo", "small"))
         self.served._open_gate()
         self.assertEqual("hello", other.reply()[0])
@@ -85,7 +85,7 @@ class Workers(ServerTestCase):
             greedy.send(call_request("wait") + b"".join(call_request("note", number) for number in range(100)))
             self.served._wait_for_notes(1)
             modest.send(call_request("note", "modest"))
-            wait_until(lambda: daemon.transportServer._pool.jobs_waiting)
+            wait_until(lambda: daemon.transportServer.pool.jobs_waiting)
             self.served._open_gate()
             notes = self.served._wait_for_notes(102)
         self.assertLess(notes.index("modest"), 5)
@@ -116,7 +116,7 @@ class Workers(ServerTestCase):
             hot.send(call_request("wait"))
             self.served._wait_for_notes(1)
             other.send(call_request("echo", "other"))
-            wait_until(lambda: daemon.transportServer._pool.jobs_waiting)
+            wait_until(lambda: daemon.transportServer.pool.jobs_waiting)
             self.served._open_gate()
             hot.reply()
             self.assertEqual("other", other.reply())
@@ -245,7 +245,7 @@ class Endings(ServerTestCase):
         for number, client in enumerate(clients):
             client.send(call_request("wait", number))
         self.served._wait_for_notes(1)
-        wait_until(lambda: daemon.transportServer._pool.busy() == 5)
+        wait_until(lambda: daemon.transportServer.pool.busy() == 5)
         daemon.shutdown()
         self.served._open_gate()
         self.assertEqual(list(range(5)), [client.reply() for client in clients])
@@ -277,7 +277,7 @@ class Sessions(ServerTestCase):
                 for client, other in zip(clients * 2, others):
                     self.assertEqual(number + 1, client.call("add", number, object_id="account"))
                     self.assertEqual(number, other.call("echo", number))
-            pool = daemon.transportServer._pool
+            pool = daemon.transportServer.pool
             self.assertEqual(3, pool._reserved)
             with self.assertNoLogs_("Pyro5.socketutil"):
                 for client in clients:
@@ -298,12 +298,12 @@ class Sessions(ServerTestCase):
         clients = [self.connect(daemon).greet("counter") for _ in range(8)]
         for expected in (1, 2):
             self.assertEqual([expected] * 8, [client.call("count", object_id="counter") for client in clients])
-        self.assertEqual((1, True), (daemon.transportServer._pool._reserved, len(daemon.transportServer._pool) <= 3))
+        self.assertEqual((1, True), (daemon.transportServer.pool._reserved, len(daemon.transportServer.pool) <= 3))
 
     def test_fewer_threads_than_the_usual_minimum(self) -> None:
         daemon = self.serving(THREADPOOL_SIZE=2)
         self.assertEqual("hi", self.client(daemon).call("echo", "hi"))
-        self.assertEqual(2, len(daemon.transportServer._pool))
+        self.assertEqual(2, len(daemon.transportServer.pool))
 
 
 @expose
@@ -397,12 +397,12 @@ class Settings(ServerTestCase):
     def test_minimum(self) -> None:
         config.THREADPOOL_SIZE_MIN = 7
         daemon = self.daemon()
-        self.assertEqual(0, len(daemon.transportServer._pool))
+        self.assertEqual(0, len(daemon.transportServer.pool))
         self.run_loop(daemon)
         client = self.connect(daemon)
         client.send(connect_request())
         client.reply()
-        self.assertEqual(7, len(daemon.transportServer._pool))
+        self.assertEqual(7, len(daemon.transportServer.pool))
 
 
 if __name__ == "__main__":

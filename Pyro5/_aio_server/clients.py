@@ -119,7 +119,7 @@ class Clients(Limited):
         event_loop: the event loop, None before the server has begun.
         stopping: no further requests are handled.
         has_ended: everything is closed.
-        pool: see above.
+        pool: see above; also detached_pool, for concurrent methods.
         tasks: those that run code of the program besides calls: at the end of connections, and for handshakes.
         open: the connections whose transport is not closed yet.
         on_progress: called when a request or a connection has ended.
@@ -131,7 +131,7 @@ class Clients(Limited):
 
     def __init__(self, hooks: DaemonHooks, pool: WorkerPool) -> None:
         super().__init__()
-        self.pool = pool
+        self.pool = self.detached_pool = pool
         self.handshake_account, self.new_account = LoopAccount(), LoopAccount()
         self.stopping = self.has_ended = False
         self.tasks: Set[asyncio.Task[Any]] = set()
@@ -172,11 +172,6 @@ class Clients(Limited):
         """Handle no more timeouts."""
         if self._timer is not None:
             self._timer.cancel()
-
-    @property
-    def detached_pool(self) -> WorkerPool:
-        """The threads for concurrent methods that are not async."""
-        return self.pool
 
     def calls_running(self) -> int:
         """Return the number of requests that threads are running."""

@@ -112,6 +112,7 @@ class AsyncConnection(ServerConnection):
     Attributes:
         transport: sends and receives.
         is_working: a request is being handled: in the event loop by a task, or in a thread.
+        is_reading: the event loop notices that the client disconnects.
         at_end: the client has closed its side; what was received before is still handled.
         handshake_task: the task of a validateHandshake() that is a coroutine function.
         handshake_error: why that was cancelled, if the client is to be told.
@@ -132,7 +133,7 @@ class AsyncConnection(ServerConnection):
         self.handshake_task: Any = None
         self.handshake_error: Optional[Exception] = None
         self._can_write = True
-        self._is_reading = True
+        self.is_reading = True
         self._chunks: Deque[Tuple[float, bytes]] = deque()  # received, with the time, and not parsed yet
         self._unparsed_bytes = 0
         self._replies: List[Buffer] = []
@@ -151,10 +152,10 @@ class AsyncConnection(ServerConnection):
     def limit_reading(self) -> None:
         """Stop reading from the client while there are too many bytes for later requests, and read again when they are few."""
         too_many = self._unparsed_bytes > UNREAD_BYTES
-        if too_many == self._is_reading and not self.transport.is_closing():
+        if too_many == self.is_reading and not self.transport.is_closing():
             # While a call runs, the socket is read anyhow: otherwise the loop would not notice that the client
             # disconnects.
-            self._is_reading = not too_many
+            self.is_reading = not too_many
             if too_many:
                 self.transport.pause_reading()
             else:
@@ -162,14 +163,9 @@ class AsyncConnection(ServerConnection):
 
     def read_on(self) -> None:
         """Read from the client again: what it sends is discarded."""
-        if not self._is_reading and not self.transport.is_closing():
+        if not self.is_reading and not self.transport.is_closing():
             self.transport.resume_reading()
-        self._is_reading = True
-
-    @property
-    def is_reading(self) -> bool:
-        """Whether the event loop notices that the client disconnects."""
-        return self._is_reading
+        self.is_reading = True
 
     def fetch_message(self) -> bool:
         while not super().fetch_message():

@@ -93,13 +93,6 @@ class HandshakeReplies(ReplyEncoding):
             connection.server_proof = self.gate.authenticate(connection, proof, object_id)
         return data
 
-    def _challenge(self, connection: Any, message: ReceivingMessage, serializer: Optional[SerializerBase],
-                   challenge: Challenged, correlation_id: bytes) -> SendingMessage:
-        """Return the reply that makes a client send a second CONNECT message, with its proof."""
-        connection.expect_another_handshake()
-        return handshake.connect_refused(message, serializer, str(challenge), correlation_id, self._wire,
-                                         challenge.annotation)
-
     def _accept_handshake(self, connection: Any, message: ReceivingMessage, serializer: SerializerBase, response: Any,
                           correlation_id: bytes) -> SendingMessage:
         """Return the reply with what validateHandshake has returned, and mark the handshake as accepted."""
@@ -123,7 +116,9 @@ class HandshakeReplies(ReplyEncoding):
             serializer: None if the message could not be decoded at all.
         """
         if isinstance(error, Challenged):
-            return self._challenge(connection, message, serializer, error, correlation_id)
+            # The client sends a second CONNECT message then, with its proof.
+            connection.expect_another_handshake()
+            return handshake.connect_refused(message, serializer, str(error), correlation_id, self._wire, error.annotation)
         connection.closing = True
         self.on_refusal(HANDSHAKE)
         if isinstance(error, errors.ConnectionClosedError):

@@ -202,7 +202,8 @@ class StreamTable:
             if not streams:
                 del self._owned[stream.owner]
 
-    def _remove(self, stream_id: str) -> Optional[_Stream]:
+    def forget(self, stream_id: str) -> Optional[_Stream]:
+        """Remove a stream, whose iterator has ended or is closed by the caller, and return it; None if it does not exist."""
         with self._lock:
             stream = self._streams.pop(stream_id, None)
             if stream is not None:
@@ -259,10 +260,6 @@ class StreamTable:
             self._change_owner(stream, client)
         return items
 
-    def forget(self, stream_id: str) -> None:
-        """Remove a stream whose iterator has ended."""
-        self._remove(stream_id)
-
     def _read(self, stream_id: str, client: Any, read: Callable[[_Stream], Any]) -> Any:
         # No lock of the table here: it must not be held while the iterator runs user code.
         stream = self._streams.get(stream_id)
@@ -288,10 +285,10 @@ class StreamTable:
             result = read(stream)
         except BaseException:
             # A generator that has raised cannot be resumed: the next request learns that the stream is terminated.
-            self._remove(stream.stream_id)
+            self.forget(stream.stream_id)
             raise
         if stream.exhausted:
-            self._remove(stream.stream_id)
+            self.forget(stream.stream_id)
         return result
 
     def _change_owner(self, stream: _Stream, client: Any) -> None:
@@ -304,7 +301,7 @@ class StreamTable:
 
     def close(self, stream_id: str) -> None:
         """Close a stream, or do nothing if it does not exist."""
-        stream = self._remove(stream_id)
+        stream = self.forget(stream_id)
         if stream is not None:
             stream.drop()
 

@@ -51,6 +51,9 @@ class Watches:
 
     Args:
         most: the number of changes to keep.
+
+    Attributes:
+        end: the position after the last change.
     """
 
     def __init__(self, most: int) -> None:
@@ -58,14 +61,9 @@ class Watches:
         self._lock = threading.Lock()  # guards the attributes below
         self._changes: Dict[int, Change] = {}  # by revision
         # Random, so that a position or revision of an earlier run is not taken for one of this run.
-        self._end = random.randrange(FIRST_REVISIONS)
+        self.end = random.randrange(FIRST_REVISIONS)
         self._waiting: Dict[Any, _Waiting] = {}  # by event loop
         self._closed = False
-
-    @property
-    def end(self) -> int:
-        """The position after the last change."""
-        return self._end
 
     def add(self, kind: str, name: str, uri: str, metadata: AbstractSet[str], given: Optional[int] = None) -> int:
         """Append a change, and return its position. `wake` has to be called afterwards, without the locks of the caller.
@@ -74,12 +72,12 @@ class Watches:
             given: the revision of the change, if that is not its position.
         """
         with self._lock:
-            revision = self._end
+            revision = self.end
             self._changes[revision] = Change(kind, name, uri, metadata, revision if given is None else given)
             # A bounded number: a watcher that falls behind further than this begins anew with the current
             # registrations.
             self._changes.pop(revision - self._most, None)
-            self._end += 1
+            self.end += 1
         return revision
 
     def wake(self) -> None:
@@ -113,9 +111,9 @@ class Watches:
         with self._lock:
             self._require_open()
             # The changes in between are lost. Reading on would hide that from the watcher.
-            if position < self._end - len(self._changes):
+            if position < self.end - len(self._changes):
                 raise LookupError(position)
-            while position < self._end:
+            while position < self.end:
                 change = self._changes[position]
                 position += 1
                 if change.name.startswith(prefix):
@@ -132,11 +130,11 @@ class Watches:
         with self._lock:
             self._require_open()
             # Decided under the lock: a change comes either before this, and is seen here, or finds the future below.
-            if position != self._end:
+            if position != self.end:
                 return position
-            waiting = self._waiting.setdefault(loop, _Waiting(self._end))
+            waiting = self._waiting.setdefault(loop, _Waiting(self.end))
             if not waiting.by_prefix:
-                waiting.position = self._end
+                waiting.position = self.end
             future = loop.create_future()
             waiting.by_prefix.setdefault(prefix, {})[future] = position
         try:
@@ -167,14 +165,14 @@ class Watches:
             if waiting is None:
                 return
             # Between the call and now more changes may have come, or old ones been dropped.
-            start = max(waiting.position, self._end - len(self._changes))
+            start = max(waiting.position, self.end - len(self._changes))
             is_complete = start == waiting.position
-            names = [self._changes[position].name for position in range(start, self._end)]
+            names = [self._changes[position].name for position in range(start, self.end)]
             for prefix in list(waiting.by_prefix):
                 if self._closed or not is_complete or any(name.startswith(prefix) for name in names):
                     futures += [(future, max(position, waiting.position))
                                 for future, position in waiting.by_prefix.pop(prefix).items()]
-            waiting.position, waiting.woken = self._end, False
+            waiting.position, waiting.woken = self.end, False
         # Outside of the lock: setting a result may run callbacks.
         for future, position in futures:
             if not future.done():

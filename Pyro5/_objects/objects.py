@@ -28,6 +28,7 @@ class PublishedObject:
 
     Attributes:
         object_id: the id that clients use.
+        registered: the object or class itself; the weak reference if it was weakly registered.
         members: the names that clients may use.
         direct: the names of ordinary methods that are called with the arguments as they arrive.
         rebuilders: the functions that rebuild the arguments of other methods, and of attributes that are assigned, by name.
@@ -40,7 +41,7 @@ class PublishedObject:
     """
 
     __slots__ = ("object_id", "members", "direct", "rebuilders", "fixed_instance", "identity", "finalizer", "lifetime",
-                 "is_temporary", "_expose", "_get_instance", "_target", "_weak")
+                 "is_temporary", "_expose", "_get_instance", "registered", "_weak")
 
     def __init__(self, obj_or_class: Any, object_id: str, weak: bool = False, expose: Iterable[str] = (),
                  get_instance: Optional[GetInstance] = None) -> None:
@@ -52,7 +53,7 @@ class PublishedObject:
         self.lifetime: Any = None
         self.is_temporary = False
         self._weak = weak
-        self._target = weakref.ref(obj_or_class) if weak else obj_or_class
+        self.registered: Any = weakref.ref(obj_or_class) if weak else obj_or_class
         self._get_instance = get_instance
         # Nearly all objects have one: for plain calls, this attribute is read instead of calling instance_for().
         self.fixed_instance: Any = None if weak or get_instance is not None else obj_or_class
@@ -60,12 +61,7 @@ class PublishedObject:
     @property
     def target(self) -> Any:
         """The object or class itself; None if it was weakly registered and has been garbage-collected."""
-        return self._target() if self._weak else self._target
-
-    @property
-    def registered(self) -> Any:
-        """The object or class itself; the weak reference if it was weakly registered."""
-        return self._target
+        return self.registered() if self._weak else self.registered
 
     @property
     def is_class(self) -> bool:
@@ -82,7 +78,7 @@ class PublishedObject:
         if self.fixed_instance is not None:
             return self.fixed_instance
         if self._get_instance is not None:
-            return self._get_instance(self._target, connection)
+            return self._get_instance(self.registered, connection)
         target = self.target
         if target is None:
             raise errors.DaemonError("unknown object '%s': it does not exist any more" % self.object_id)
@@ -382,11 +378,6 @@ class ObjectTable:
         """Return all ids in the order of registration."""
         with _lock:
             return list(self.by_id)
-
-    def clear(self) -> None:
-        """Unregister all objects."""
-        for object_id in self.ids():
-            self.remove(object_id)
 
 
 class _Lifetime:

@@ -88,12 +88,13 @@ class WorkerPool:
             yet.
 
     Attributes:
+        maximum: the number of threads that may run at the same time. Read without the lock.
         waiting: the jobs that wait for a free thread. Other threads only read whether there are any.
     """
 
     def __init__(self, minimum: int, maximum: int, name: str, has_more_owners: Callable[[], bool] = lambda: False) -> None:
         self._minimum = minimum
-        self._maximum = maximum
+        self.maximum = maximum
         self._name = name
         self._has_more_owners = has_more_owners
         self._jobs = self.waiting = JobQueue()
@@ -111,11 +112,6 @@ class WorkerPool:
         # Guards everything above, and the attributes of the workers. No job runs while it is held.
         self._lock = threading.Lock()
 
-    @property
-    def maximum(self) -> int:
-        """The number of threads that may run at the same time."""
-        return self._maximum
-
     def start(self) -> None:
         """Start the minimum number of threads. It is not necessary to call this before submit()."""
         with self._lock:
@@ -125,7 +121,7 @@ class WorkerPool:
     def set_maximum(self, maximum: int) -> None:
         """Change the maximum. Threads beyond it continue until they are idle."""
         with self._lock:
-            self._maximum = maximum
+            self.maximum = maximum
 
     def __len__(self) -> int:
         return len(self._workers)
@@ -138,7 +134,7 @@ class WorkerPool:
     @property
     def has_free_thread(self) -> bool:
         """Whether a job would get a thread at once, without taking that of an owner."""
-        return bool(self._idle) or len(self._workers) < self._maximum
+        return bool(self._idle) or len(self._workers) < self.maximum
 
     @property
     def jobs_waiting(self) -> bool:
@@ -148,7 +144,7 @@ class WorkerPool:
     @property
     def is_full(self) -> bool:
         """Whether all threads that may run are running a job."""
-        return not self._idle and not self._idle_owned and len(self._workers) >= self._maximum
+        return not self._idle and not self._idle_owned and len(self._workers) >= self.maximum
 
     def busy(self) -> int:
         """Return the number of threads that are running a job, plus that of waiting jobs."""
@@ -249,7 +245,7 @@ class WorkerPool:
             return worker is not None and worker.owner is owner
         with self._lock:
             # Asked again under the lock: the thread may have been taken from the owner in between.
-            if worker.owner is not owner or self._reserved >= self._maximum // 2:
+            if worker.owner is not owner or self._reserved >= self.maximum // 2:
                 return False
             worker.reserved = True
             self._reserved += 1
@@ -320,7 +316,7 @@ class WorkerPool:
         if self._idle:
             return self._idle.pop()
         cannot_start = False
-        if len(self._workers) < self._maximum and not self._stopping:
+        if len(self._workers) < self.maximum and not self._stopping:
             try:
                 return self._start_worker_locked()
             except RuntimeError as x:
@@ -352,7 +348,7 @@ class WorkerPool:
         # The owner of the waiting job is one more. Owners that have ended release their threads in a moment, and do
         # not count.
         owners = sum(1 for worker in self._workers if worker.owner is not None and worker.owner.keeps_worker)
-        return bool(self._jobs) and owners >= self._maximum
+        return bool(self._jobs) and owners >= self.maximum
 
     def _assign_locked(self, worker: Worker, job: Job, owner: Any) -> None:
         """Hand a job to a thread that is waiting or new."""

@@ -57,6 +57,11 @@ def target(table: ObjectTable, object_id: str) -> Any:
     return table.get(object_id).instance_for(Connection())
 
 
+def remove_all(table: ObjectTable) -> None:
+    for object_id in table.ids():
+        table.remove(object_id)
+
+
 class Registration(unittest.TestCase):
     def setUp(self) -> None:
         self.owner = object()
@@ -175,9 +180,9 @@ class Registration(unittest.TestCase):
         thing, elsewhere = Thing(), ObjectTable(object())
         self.table.add(thing, "id")
         elsewhere.add(thing, "id", force=True)
-        self.table.clear()
+        remove_all(self.table)
         self.assertEqual("id", id_of(thing))
-        elsewhere.clear()
+        remove_all(elsewhere)
         self.check_marks(thing, None)
 
     def test_slots(self) -> None:
@@ -204,11 +209,11 @@ class Registration(unittest.TestCase):
         self.table.remove(thing)
         self.assertEqual([], self.table.ids())
 
-    def test_clear(self) -> None:
+    def test_removing_all(self) -> None:
         things = [Thing() for _ in range(3)]
         for thing in things:
             self.table.add(thing)
-        self.table.clear()
+        remove_all(self.table)
         self.assertEqual([], self.table.ids())
         for thing in things:
             self.check_marks(thing, None)
@@ -319,7 +324,7 @@ class Instances(unittest.TestCase):
 
     def test_session_is_the_default(self) -> None:
         self.table.add(Thing, "id")
-        self.addCleanup(self.table.clear)
+        self.addCleanup(remove_all, self.table)
         here = Connection()
         instance = self.table.get("id").instance_for(here)
         self.assertIs(Thing, type(instance))
@@ -352,7 +357,7 @@ class Instances(unittest.TestCase):
             self.assertEqual(expected == 1, first is second)
             self.assertEqual([published.target] * expected, made)
             made.clear()
-            self.table.clear()
+            remove_all(self.table)
 
     def test_creators_that_return_another_type(self) -> None:
         for wrong in (None, 5, Thing(), Thing):
@@ -361,7 +366,7 @@ class Instances(unittest.TestCase):
                 for _ in range(2):
                     with self.assertRaisesRegex(TypeError, "Clazz"):
                         published.instance_for(here)
-                self.table.clear()
+                remove_all(self.table)
 
     def test_creators_may_return_an_instance_of_a_subclass(self) -> None:
         published = self.publish("single", lambda clazz: type("Derived", (clazz,), {})())
@@ -380,7 +385,7 @@ class Instances(unittest.TestCase):
             with self.assertRaises(ZeroDivisionError):
                 published.instance_for(here)
             self.assertIsInstance(published.instance_for(here), published.target)
-            self.table.clear()
+            remove_all(self.table)
 
     def test_a_slow_single_constructor_runs_once_and_delays_only_its_class(self) -> None:
         started, go_on = threading.Event(), threading.Event()

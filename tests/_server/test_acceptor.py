@@ -198,7 +198,7 @@ class Visits(ServerTestCase):
         daemon = self.plain_daemon(HANDSHAKE_TIMEOUT=0.05)
         client, sock = self.accepted(daemon)
         server = daemon.transportServer
-        server._pool.submit(lambda: server._release_connection(self.served_by(server, server._accept_connection(sock))))
+        server.pool.submit(lambda: server._release_connection(self.served_by(server, server._accept_connection(sock))))
         with self.assertRaisesRegex(errors.CommunicationError, "no handshake within"):
             client.reply()
 

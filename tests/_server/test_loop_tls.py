@@ -160,7 +160,7 @@ class Calls(TlsTestCase):
         self.served._wait_for_notes(1)
         other.send(call_request("echo", "other"))
         if self.servertype == "thread":
-            wait_until(lambda: daemon.transportServer._pool.jobs_waiting)
+            wait_until(lambda: daemon.transportServer.pool.jobs_waiting)
         self.served._open_gate()
         self.assertEqual("other", other.reply())
         self.assertEqual(100000, len(client.reply()))
