@@ -6,7 +6,7 @@ import socket
 import threading
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 
-from Pyro5._values import classes
+from Pyro5._values import classes, exceptions
 
 # Names that a proxy would call remotely, if something iterated, compared, measured or formatted it.
 _OPERATORS = ["__iter__", "__len__", "__getitem__", "__contains__", "__hash__", "__eq__", "__str__", "__call__", "__index__",
@@ -102,9 +102,14 @@ _ARGS: Tuple[Callable[[Any], Any], ...] = (
 )
 
 
+def accepted_tags() -> List[str]:
+    """The sorted tags that are converted without converters of the program, except those of sqlite3 exceptions."""
+    return sorted({*classes._own_dict_to_class, *classes._HOMES, *exceptions.ACCEPTED})
+
+
 def places() -> Iterator[Place]:
     """Generate places of a value inside of instances of every class that this package builds: (name, what makes it)."""
-    for tag in [*classes.accepted_tags(), "sqlite3.Error", "float", "complex", "collections.OrderedDict", "some.Unknown"]:
+    for tag in [*accepted_tags(), "sqlite3.Error", "float", "complex", "collections.OrderedDict", "some.Unknown"]:
         for key in ("state", "exception", "value", "items", "args", "attributes", "__exception__"):
             yield "%s of %s" % (key, tag), _tagged(tag, key)
         for number, args in enumerate(_ARGS):

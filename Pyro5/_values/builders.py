@@ -17,13 +17,12 @@ from typing import Any, Callable, FrozenSet, List, Mapping, Optional, Sequence, 
 
 from . import hash_flooding, plain
 from .mismatch import Mismatch
+from .plain import COLLECTIONS, SEQUENCES
 from .shapes import field_names, positional_fields
 
 Build = Callable[[Any], Any]  # plain data -> plain data with instances
 Convert = Callable[[List[Any]], List[Any]]  # converts the tagged dicts in each element of a list
 
-_SEQUENCES = frozenset((list, tuple))
-_COLLECTIONS = frozenset((list, tuple, set, frozenset))
 _CONTAINERS = frozenset((list, tuple, dict))
 # The types of values that an annotation of this type accepts.
 SCALARS: Mapping[Any, FrozenSet[type]] = {
@@ -31,8 +30,7 @@ SCALARS: Mapping[Any, FrozenSet[type]] = {
     complex: frozenset((complex, float, int)), type(None): frozenset((type(None),)), list: frozenset((list, tuple)),
     dict: frozenset((dict,)), tuple: frozenset((tuple, list)),
 }
-# Limits of what an error text shows of a value, and of the reason that a constructor gave: both come from a peer.
-_MAX_FOUND_CHARS = 60
+_MAX_KEY_CHARS = 60  # of a key in an error text: it comes from a peer
 # Attempts to rebuild one value with the types of a union. Sensible annotations need a handful.
 _MAX_ATTEMPTS = 200
 
@@ -67,6 +65,10 @@ class Builder:
             except Mismatch as x:
                 raise x.of(index) from None
         return built
+
+    def from_columns(self, names: Sequence[str], columns: Sequence[Sequence[Any]]) -> Sequence[Any]:
+        """Return the instances whose fields have these values: a sequence for each field. Raises as many."""
+        return self.many([dict(zip(names, row)) for row in zip(*columns)])
 
 
 class Unchanged(Builder):
@@ -143,10 +145,10 @@ class Instance(Builder):
         return super().many(values) if members is None else members
 
     def from_columns(self, names: Sequence[str], columns: Sequence[Sequence[Any]]) -> Sequence[Any]:
-        """Return the instances whose fields have these values: a sequence for each field. Raises as many."""
+        """Return the instances; see Builder.from_columns."""
         if isinstance(self._inner, Fields):
             return self._inner.from_columns(names, columns)
-        return self.many([dict(zip(names, row)) for row in zip(*columns)])
+        return super().from_columns(names, columns)
 
 
 def _columns_of(values: Sequence[Any]) -> Tuple[Sequence[str], Sequence[Sequence[Any]]]:
@@ -184,7 +186,7 @@ class Fields(Builder):
         super().__init__(one)
 
     def from_columns(self, names: Sequence[str], columns: Sequence[Sequence[Any]]) -> List[Any]:
-        """Return the instances whose fields have these values: a sequence for each field. Raises as Builder.many."""
+        """Return the instances; see Builder.from_columns."""
         # Names of a peer: checked here too, because columns do not pass through `one`.
         if not set(names) <= self._parameters.keys():
             raise Mismatch(type_name(self._clazz), dict(zip(names, [column[0] for column in columns])))
@@ -318,10 +320,10 @@ def elements(name: str, make: Callable[[Any], Any], element: Builder) -> Build:
     is_set = make in (set, frozenset)
 
     def build(value: Any) -> Any:
-        if type(value) not in _COLLECTIONS:
+        if type(value) not in COLLECTIONS:
             raise Mismatch(name, value)
         try:
-            built = element.many(list(value) if type(value) not in _SEQUENCES else value)
+            built = element.many(value if type(value) in SEQUENCES else list(value))
         except Mismatch as x:
             raise x.inside("[%d]" % x.index) from None
         # The hashes of elements are those of a peer: adding many equal ones would take minutes.
@@ -335,7 +337,7 @@ def positions(name: str, make: Callable[[List[Any]], Any], builds: List[Build]) 
     """Return the function that rebuilds a tuple of a certain length."""
     def build(value: Any) -> Any:
         # A set has no order, and would put values in places that are not theirs.
-        if type(value) not in _SEQUENCES or len(value) != len(builds):
+        if type(value) not in SEQUENCES or len(value) != len(builds):
             raise Mismatch(name, value)
         return make([at(each, element, "[%d]" % index) for index, (each, element) in enumerate(zip(builds, value))])
     return build
@@ -349,7 +351,7 @@ def mapping(name: str, key: Build, element: Build) -> Build:
         # All keys before the first is inserted into a dict, which is the slow operation of an attack.
         keys = [at(key, each, " (a key)") for each in value]
         hash_flooding.check_instances(keys)
-        rebuilt = {built: at(element, inner, "[%s]" % plain.text_of(each, _MAX_FOUND_CHARS))
+        rebuilt = {built: at(element, inner, "[%s]" % plain.text_of(each, _MAX_KEY_CHARS))
                    for built, (each, inner) in zip(keys, value.items())}
         # Such as Decimal("1.0") and Decimal("1.00"): one of the values would be lost.
         if len(rebuilt) < len(value):
@@ -402,7 +404,7 @@ def from_text(clazz: Any) -> Build:
 
 
 def _duration(value: Any) -> datetime.timedelta:
-    if type(value) in plain.SEQUENCES and list(map(type, value)) == [int] * 3:
+    if type(value) in SEQUENCES and list(map(type, value)) == [int] * 3:
         return datetime.timedelta(*value)   # days, seconds, microseconds of values that are too large for a float
     if type(value) not in SCALARS[float]:
         raise Mismatch("timedelta", value)
@@ -410,7 +412,7 @@ def _duration(value: Any) -> datetime.timedelta:
 
 
 def _moment(clazz: Any, value: Any) -> Any:
-    if type(value) in plain.SEQUENCES and list(map(type, value)) == [str, int]:
+    if type(value) in SEQUENCES and list(map(type, value)) == [str, int]:
         text, fold = value
         return clazz.fromisoformat(_with_offset(text)).replace(fold=fold)
     if type(value) not in SCALARS[str]:

@@ -13,7 +13,7 @@ import enum
 import importlib
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, NoReturn, Optional, Sequence, Type
+from typing import TYPE_CHECKING, Any, Callable, Dict, NoReturn, Optional, Sequence, Type
 
 from .. import LazyModule, errors
 from . import plain
@@ -241,11 +241,6 @@ def set_array_reference(refer: Callable[[Any], Any]) -> None:
     """Set the function that returns what refers to a large array.array, or None if its elements have to be sent."""
     global _refer_to_array
     _refer_to_array = refer
-
-
-def accepted_tags() -> List[str]:
-    """Return the sorted tags that are converted without converters of the program, except those of sqlite3 exceptions."""
-    return sorted({*_own_dict_to_class, *_HOMES, *exceptions.ACCEPTED})
 
 
 # ---------------------------------------------------------------- object -> dict

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import re
 import sys
-from typing import Any, Callable, Dict, List, NoReturn, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, NoReturn, Optional, Tuple, Union
 
 from .. import errors
 from .._wire.chunks import MIN_CHUNK_BYTES
@@ -101,8 +102,7 @@ def _dtype_form(dtype: Any) -> _Dtype:
         base, shape = dtype.subdtype
         return {"base": _dtype_form(base), "shape": list(shape)}
     if dtype.names is None:
-        text: str = dtype.str
-        return text
+        return str(dtype.str)
     fields = [[name, _dtype_form(dtype.fields[name][0]), int(dtype.fields[name][1])] for name in dtype.names]
     return {"fields": fields, "itemsize": int(dtype.itemsize)}
 
@@ -127,7 +127,7 @@ def build_array(data: Dict[str, Any], convert: classes.Convert) -> Any:
         _refuse("its order is %s" % plain.text_of(order))
     content = checked_bytes(data.get("data"))
     # Checked before anything is allocated: the sizes come from the peer.
-    announced = dtype.itemsize * _product(shape)
+    announced = dtype.itemsize * math.prod(shape)
     if not dtype.itemsize and 0 not in shape:
         _refuse("its items have no size")
     if announced != len(content):
@@ -177,13 +177,6 @@ def _shape_from(shape: Any, most: int) -> Tuple[int, ...]:
     return tuple(shape)
 
 
-def _product(numbers: Sequence[int]) -> int:
-    result = 1
-    for number in numbers:
-        result *= number
-    return result
-
-
 def _dtype_from(numpy: Any, form: Any, level: int, fields_left: List[int]) -> Any:
     """Return the dtype for its form, which a peer has sent; see _dtype_form."""
     # An exact pattern: other texts can be names of types, or lists of fields, of any size.
@@ -196,7 +189,7 @@ def _dtype_from(numpy: Any, form: Any, level: int, fields_left: List[int]) -> An
     if "base" in form:
         shape = _shape_from(form.get("shape"), MAX_DIMENSIONS)
         base = _dtype_from(numpy, form["base"], level + 1, fields_left)
-        if base.itemsize * _product(shape) > MAX_ITEM_BYTES:
+        if base.itemsize * math.prod(shape) > MAX_ITEM_BYTES:
             _refuse("the items of its dtype are too large")
         return _made(numpy, (base, shape))
     return _structured(numpy, form, level, fields_left)

@@ -142,18 +142,13 @@ class _Copier:
             form = classes.registered_form(value, self._for_serpent, self._tagged)
             if form is not classes.NOT_REGISTERED:
                 return form
-        generic = numpy_scalars.scalar_class()
-        if generic is not None and numpy_scalars.is_array(value):
-            form = classes.registered_form(value, self._for_serpent)
-            form = numpy_scalars.array_form(value, self._arrays_as_text) if form is classes.NOT_REGISTERED else form
-            if form is numpy_scalars.NO_ARRAY:
-                raise _OtherTypesError
-            return form
-        if generic is None or not isinstance(value, generic):
+        generic, is_array = numpy_scalars.scalar_class(), numpy_scalars.is_array(value)
+        if generic is None or not (is_array or isinstance(value, generic)):
             raise _OtherTypesError
         form = classes.registered_form(value, self._for_serpent)  # a converter of the program takes precedence
-        form = numpy_scalars.plain_scalar(value) if form is classes.NOT_REGISTERED else form
-        if form is value:  # the scalar has no plain form, so the slow way must report it
+        if form is classes.NOT_REGISTERED:
+            form = numpy_scalars.array_form(value, self._arrays_as_text) if is_array else numpy_scalars.plain_scalar(value)
+        if form is value or form is numpy_scalars.NO_ARRAY:  # it has no plain form, so the slow way must report it
             raise _OtherTypesError
         return form
 

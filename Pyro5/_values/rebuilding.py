@@ -66,10 +66,7 @@ def rebuild_columns(clazz: type, names: Sequence[str], columns: Sequence[Sequenc
     Raises:
         Mismatch: a value does not fit; with the index of the instance.
     """
-    builder = _class_builder(clazz)
-    if isinstance(builder, Instance):
-        return builder.from_columns(names, columns)
-    return builder.many([dict(zip(names, row)) for row in zip(*columns)])
+    return _class_builder(clazz).from_columns(names, columns)
 
 
 def _class_builder(clazz: type) -> Builder:

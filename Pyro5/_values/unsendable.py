@@ -136,17 +136,17 @@ def dumped(serializer: Any, value: Any) -> bytes:
 def argument_parts(args: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> List[Part]:
     """Return the arguments of a request for explain(). kwargs is None for attribute accesses and batches."""
     if kwargs is not None:
-        return _numbered("argument %d", args) + [("argument %s" % name, value) for name, value in kwargs.items()]
+        return _numbered(args) + [("argument %s" % name, value) for name, value in kwargs.items()]
     parts: List[Part] = []
     for number, call in enumerate(args, 1):
         if type(call) is not tuple or len(call) != 3:  # not a batch, but the assignment of an attribute
-            return _numbered("argument %d", args)
+            return _numbered(args)
         parts += [("call %d, %s" % (number, place), value) for place, value in argument_parts(call[1], call[2] or {})]
     return parts
 
 
-def _numbered(pattern: str, values: Sequence[Any]) -> List[Part]:
-    return [(pattern % number, value) for number, value in enumerate(values, 1)] if isinstance(values, _SEQUENCES) else []
+def _numbered(args: Sequence[Any]) -> List[Part]:
+    return [("argument %d" % number, value) for number, value in enumerate(args, 1)] if isinstance(args, _SEQUENCES) else []
 
 
 def _kind(value: Any) -> str:

@@ -88,12 +88,9 @@ class Writer(library.Serializer):  # type: ignore[misc, name-defined]
         self.serialized_obj_ids.discard(id(obj))
 
     def _without_numpy(self, obj: Any) -> Any:
-        if numpy_scalars.is_array(obj):  # the library would send the attributes of a masked array
-            form = numpy_scalars.array_form(obj)
-            if form is numpy_scalars.NO_ARRAY:
-                raise TypeError("don't know how to serialize class %s: %s" % (type(obj), numpy_scalars.ARRAY_ADVICE))
+        form = numpy_scalars.array_form(obj)
+        if form is not numpy_scalars.NO_ARRAY:  # an array or a table
             return form
-        table = numpy_scalars.array_form(obj)
-        if table is not numpy_scalars.NO_ARRAY:
-            return table
+        if numpy_scalars.is_array(obj):  # the library would send the attributes of a masked array
+            raise TypeError("don't know how to serialize class %s: %s" % (type(obj), numpy_scalars.ARRAY_ADVICE))
         return numpy_scalars.with_plain_keys(numpy_scalars.plain_scalar(obj))
