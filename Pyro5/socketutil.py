@@ -172,8 +172,7 @@ def bind_unused_port(sock: socket.socket, host: Union[str, IPAddress] = "localho
         # Some systems resolve the name to IPv4 only.
         name = "::1"
     sock.bind((name, 0))
-    port: int = sock.getsockname()[1]
-    return port
+    return int(sock.getsockname()[1])
 
 
 def find_probably_unused_port(family: int = socket.AF_INET, socktype: int = socket.SOCK_STREAM) -> int:

@@ -5,7 +5,7 @@ import selectors
 import threading
 import time
 import weakref
-from typing import Any
+from typing import Optional
 
 from . import config
 from ._calls.decoding import SHORT_REQUEST_BYTES
@@ -22,7 +22,7 @@ class SocketServer_Multiplex(SocketServer):
     """Runs all calls in the thread of the loop: two calls never run at the same time, unless they are marked as concurrent."""
 
     interrupts_batches = True
-    _detached_pool: Any = None  # created when it is needed: most programs have no such methods
+    _detached_pool: Optional[WorkerPool] = None  # created when it is needed: most programs have no such methods
 
     def __repr__(self) -> str:
         return "<%s on %s; %d connections>" % (type(self).__name__, self.locationStr, len(self._connections))
@@ -32,8 +32,7 @@ class SocketServer_Multiplex(SocketServer):
         """The threads for concurrent methods that are not async."""
         if self._detached_pool is None:
             self._detached_pool = WorkerPool(0, config.THREADPOOL_SIZE, "Pyro-concurrent")
-        pool: WorkerPool = self._detached_pool
-        return pool
+        return self._detached_pool
 
     def calls_running(self) -> int:
         return 0 if self._detached_pool is None else self.detached_pool.busy()

@@ -225,7 +225,7 @@ class PollingSelector:
     def __init__(self) -> None:
         self._policy = _new_policy()
 
-    def select(self, selector: Any, timeout_seconds: float) -> List[Any]:
+    def select(self, selector: selectors.BaseSelector, timeout_seconds: float) -> List[Any]:
         """Select like the selector itself, but poll first if that is promising."""
         global _last
         policy = self._policy
@@ -237,8 +237,7 @@ class PollingSelector:
                 _release()
                 policy.record(is_ready)
                 _last = policy
-        ready: List[Any] = selector.select(timeout_seconds)
-        return ready
+        return selector.select(timeout_seconds)
 
 
 def receiver_for(sock: Any, current: Any = None, is_client: bool = False) -> Any:

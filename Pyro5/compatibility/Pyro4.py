@@ -128,7 +128,7 @@ class Daemon(_WithoutKey, server.Daemon, metaclass=_Stands):
     _stands_for = server.Daemon
 
 
-# they are serialized as their base classes
+# they are serialized as their base classes: otherwise copies of them would arrive as unknown classes
 classes.register_own_class(Proxy, client.WIRE_TAG, client.Proxy.__getstate__, client._proxy_from_wire, client._on_delivery)
 classes.register_own_class(Daemon, server.WIRE_TAG, lambda daemon: (), server._daemon_from_state)
 
@@ -138,7 +138,6 @@ classes.register_own_class(Daemon, server.WIRE_TAG, lambda daemon: (), server._d
 def locateNS(host: Optional[str] = None, port: Optional[int] = None, broadcast: bool = True,
              hmac_key: Optional[bytes] = None) -> client.Proxy:
     """Return a proxy for a name server; see `Pyro5.api.locate_ns`."""
-    # otherwise copies of them would arrive as unknown classes
     # before anything is sent: a program with a key must not talk to a server without one
     _refuse_hmac_key(hmac_key)
     # Pyro4 took None for what is an empty text here.
@@ -289,11 +288,11 @@ class _OldConfiguration:
         if name == "HMAC_KEY":
             _refuse_hmac_key(value)
         if name == "SERIALIZERS_ACCEPTED":
+            # A set of its own, which the program may keep and change later.
             self.__dict__["_accepted"] = _AcceptedSerializers(value)
             self.__dict__["_accepted"].apply()
             return
         if name == "SERIALIZER":
-            # A set of its own, which the program may keep and change later.
             # The program reads back what it has assigned, but its proxies use serpent, which can send most of the same values.
             self._gone.pop(name, None)
             if value in _PICKLE_FAMILY:
