@@ -73,7 +73,8 @@ class Request:
 
 _REQUEST_FIELDS = ("connection", "peer_address", "seq", "flags", "serializer_id", "annotations", "correlation_id", "call",
                    "assigned", "response")
-_request: ContextVar[Request] = ContextVar("Pyro5.request", default=Request())  # noqa: B039  # it is never changed
+NO_REQUEST = Request()  # where nothing is being served, and nothing was assigned. It is never changed
+_request: ContextVar[Request] = ContextVar("Pyro5.request", default=NO_REQUEST)
 _received: ContextVar[Optional[Annotations]] = ContextVar("Pyro5.annotations_received", default=None)
 # A bound method: it saves two of the seven byte codes of a look at the variable, of which a request needs several.
 get_request = _request.get

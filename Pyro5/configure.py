@@ -216,6 +216,9 @@ def _runs_tool() -> bool:
 global_config = _of_this_process()
 # Compared in each call: reading an attribute of this object is faster than the property `version`.
 global_version = global_config._version
+if hasattr(os, "register_at_fork"):
+    # Proxies and daemons look at what they have only if the number has changed: connections are those of the parent process.
+    os.register_at_fork(after_in_child=global_version.renew)
 
 
 def count_change() -> None:

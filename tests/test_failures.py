@@ -198,8 +198,7 @@ class WrongValues(FailureTestCase):
         for _ in self.each_server_type():
             self.client._pyroBind()
             connection = self.client._pyroConnection
-            self.client._pyro.wire = self.client._pyro.wire._replace(max_size=4000)
-            connection.form = None  # as if a setting had been changed
+            self.client._pyro.wire = self.client._pyro.wire._replace(max_size=4000)  # as if a setting had been changed
             self.assert_fails(errors.ProtocolError, ["give", str(self.uri), "MAX_MESSAGE_SIZE", "4000"],
                               self.client.give, "x" * 5000)
             self.assert_in_step(connection)
@@ -208,8 +207,7 @@ class WrongValues(FailureTestCase):
         config.MAX_MESSAGE_SIZE = 4000
         for _ in self.each_server_type():
             self.client._pyroBind()
-            self.client._pyro.wire = self.client._pyro.wire._replace(max_size=0)
-            self.client._pyroConnection.form = None  # as if a setting had been changed
+            self.client._pyro.wire = self.client._pyro.wire._replace(max_size=0)  # as if a setting had been changed
             with self.logged("message too large", "127.0.0.1"):
                 self.assert_fails(errors.MessageTooLargeError, ["MAX_MESSAGE_SIZE", "4000"], self.client.give, "x" * 5000)
             self.assert_in_step()
@@ -219,6 +217,7 @@ class WrongValues(FailureTestCase):
             limited = self.proxy(self.uri)
             limited._pyroBind()
             limited._pyroConnection.read_settings(4000)
+            limited._pyro.wire = limited._pyro.wire._replace(max_size=4000)  # as if a setting had been changed
             self.assert_fails(errors.ProtocolError, ["large", str(self.uri), "MAX_MESSAGE_SIZE", "4000"],
                               limited.large, 5000)
             self.assertEqual(limited.give("again"), "again")

@@ -175,8 +175,8 @@ class Connection(socketutil.SocketConnection):
             which begins with `reply_begin` (see protocol.PLAIN_HEADER); otherwise the reply.
         """
         reader = self._reader
-        # Something else is to come before the reply, its size has to be checked, or it is probably a large one.
-        if self.late or reader.position or reader.expects_large or 0 < reader.max_size < RECEIVE_BYTES:
+        # Something else has been received already, or it is probably a large one.
+        if reader.position or reader.expects_large:
             return self.large_round_trip([request], seq, reply_begin, correlation_id, method)
         self.mid_exchange = True
         try:

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import time
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 from .. import LazyModule, NamedTuple, callcontext
 from .._messages import limits, requests
 from .._messages.limits import FREE_BYTES
-from .._messages.requests import NUMBERS
-from .._net.forks import forks
+from .._messages.requests import NUMBERS, WireOptions
 from .._values import large_buffers
 from .._wire.chunks import MIN_SHARED_BYTES
-from ..callcontext import get_request
+from .._wire.reader import RECEIVE_BYTES
+from ..callcontext import NO_REQUEST, get_request, new_correlation_bytes
 from ..configure import global_version
 from ..protocol import (HEADER_END, JOIN_UP_TO_BYTES, MSG_INVOKE, MSG_RESULT, PLAIN_HEADER, check_size, header_begin,
                         message_buffers)
@@ -42,32 +42,29 @@ NOT_MADE: Any = _NotMade()
 
 
 class _Form(NamedTuple):
-    """What plain calls over a connection have in common, until the serializer of the proxy or a setting changes."""
+    """What plain calls over a connection have in common, until a setting or an option of the proxy changes."""
 
-    of: SerializerBase  # the serializer of the proxy
-    version: int  # of the settings
-    serializer: SerializerBase  # what is used for it, toward this server
+    wire: WireOptions  # of the link: another object after each of these changes
+    is_usable: bool  # False: no call is plain
+    serializer: SerializerBase  # what is used for that of the proxy, toward this server
     request_begin: bytes
     reply_begin: bytes
     max_payload: int  # in bytes, of requests that are sent in one piece
     shared: Any  # the memory that both peers share, None if they do not
 
 
-def _new_form(link: Link, connection: Connection) -> Optional[_Form]:
-    """Return the form of the plain calls over a connection; None if there are none now.
-
-    A server of another release may answer without a correlation id.
-    """
-    # Read first: if another thread changes something meanwhile, the next call makes another form.
-    version, of, max_size = link.settings_version, link.serializer, link.wire.max_size
-    if connection.features is None or not link.is_plain:
-        return None
-    serializer = of.for_dialect(connection.dialect)
+def _new_form(link: Link, connection: Connection) -> _Form:
+    """Return the form of the plain calls over a connection."""
+    wire = link.wire  # first: if another thread changes something meanwhile, the next call makes another form
+    max_size = wire.max_size
+    # A server of another release may answer without a correlation id. A receive must not return more than max_size.
+    is_usable = (connection.features is not None and link.is_plain and not 0 < max_size < RECEIVE_BYTES
+                 and not (link.timeout or link.retry is not None or link.max_retries or link.raw_response))
+    serializer = link.serializer.for_dialect(connection.dialect)
     number = serializer.serializer_id
-    connection.form = form = _Form(of, version, serializer, header_begin(MSG_INVOKE, number), header_begin(MSG_RESULT, number),
-                                   min(max_size or JOIN_UP_TO_BYTES, JOIN_UP_TO_BYTES),
-                                   None if connection.buffers is None else connection.buffers.shared)
-    return form
+    return _Form(wire, is_usable, serializer, header_begin(MSG_INVOKE, number), header_begin(MSG_RESULT, number),
+                 min(max_size or JOIN_UP_TO_BYTES, JOIN_UP_TO_BYTES),
+                 None if connection.buffers is None else connection.buffers.shared)
 
 
 def call_plainly(link: Link, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -82,21 +79,24 @@ def call_plainly(link: Link, method: str, args: Sequence[Any], kwargs: Mapping[s
             return NOT_MADE
     ident, pool, request = get_ident(), link.pool, get_request()
     connection = pool.by_thread.get(ident)
+    # After a fork, the version of the settings is another one.
+    if connection is None or link.settings_version != global_version.number:
+        return NOT_MADE
+    form = connection.form
+    if form is None or form.wire is not link.wire:
+        form = connection.form = _new_form(link, connection)
     # What `Link.acquire_ready` and `Caller.call` look at.
-    if (connection is None or pool.waiters or link.timeout or link.retry is not None or link.max_retries or link.raw_response
-            or link.exclusive is not None or method in link.oneway or link.fork_count != forks.number
-            or global_version.number != link.settings_version or get_options() is not None
-            or request.call is not None or request.assigned or large_buffers.current.outgoing is not None
-            or not connection.lock.acquire(False)):
+    if (not form.is_usable or pool.waiters or method in link.oneway or get_options() is not None
+            or request is not NO_REQUEST and (request.call is not None or request.assigned)
+            or large_buffers.current.outgoing is not None or not connection.lock.acquire(False)):
         return NOT_MADE
     connection.user = ident
     try:
-        form = connection.form
-        if form is None or form.of is not link.serializer or form.version != link.settings_version:
-            form = _new_form(link, connection)
-        if (form is None or connection.mid_exchange or connection.late or link.abandoned_streams
+        if (connection.mid_exchange or connection.late or link.abandoned_streams or link.exclusive is not None
                 or form.shared is not None and form.shared.offer is not None):
             return NOT_MADE
+        # A new correlation id, unless the program has set one: servers recognize nested calls by it, and can cancel this one.
+        connection.call_id = new_correlation_bytes() if request is NO_REQUEST else callcontext.correlation_or_new()
         return _exchange(link, connection, form, method, args, kwargs, may_be_long)
     finally:
         # As in Caller.unlock().
@@ -117,33 +117,33 @@ def _are_flat(serializer: SerializerBase, args: Sequence[Any], kwargs: Mapping[s
 def _exchange(link: Link, connection: Connection, form: _Form, method: str, args: Sequence[Any],
               kwargs: Mapping[str, Any], may_be_long: bool) -> Any:
     """Make a plain call over a connection that is locked for it."""
-    serializer, pool = form.serializer, link.pool
+    _, _, serializer, request_begin, reply_begin, max_payload, _ = form
+    pool = link.pool
+    correlation_id: Any = connection.call_id
     seq = pool.seq = (pool.seq + 1) & 0xFFFF
-    # A new one, unless the program has set one: servers recognize nested calls by it, and can cancel this one.
-    connection.call_id = correlation_id = callcontext.correlation_or_new()
     payload: Any = b""
     try:
         # The first may return several pieces.
         payload = (serializer.call_payload if may_be_long else serializer.dumpsCall)(link.object_id, method, args, kwargs)
         size = len(payload)
-        if may_be_long or size > form.max_payload:
+        if may_be_long or size > max_payload:
             if type(payload) is list:
                 size = sum(map(len, payload))
                 payload = payload if size > JOIN_UP_TO_BYTES else b"".join(payload)
             elif type(payload) is not bytes:
                 unsendable.check_payload(payload, serializer, "dumpsCall")
             check_size(size, link.wire.max_size)
-        header = _pack(form.request_begin, seq, size << 32, correlation_id, HEADER_END)
+        header = _pack(request_begin, seq, size << 32, correlation_id, HEADER_END)
     except Exception as x:
         wrong = unsendable.wrong_payload(payload, serializer, "dumpsCall")
         raise request_error(link.bound_uri, wrong or x, serializer, method, args, kwargs)  # noqa: B904  # it sets the cause
     try:
         reply: Any
         if size > JOIN_UP_TO_BYTES:
-            reply = connection.large_round_trip(message_buffers(header, payload, size), seq, form.reply_begin, correlation_id,
+            reply = connection.large_round_trip(message_buffers(header, payload, size), seq, reply_begin, correlation_id,
                                                 method)
         else:
-            reply = connection.plain_round_trip(header + payload, seq, form.reply_begin, correlation_id, method)
+            reply = connection.plain_round_trip(header + payload, seq, reply_begin, correlation_id, method)
         if type(reply) is not bytes:
             return link.result_of(reply, connection, serializer)
         callcontext.set_received_response({})

@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Any, Callable, List, Optional, Sequence, Set, Tuple
 
 from .. import config, serializers
+from .._messages.requests import WireOptions
 from .._values.uri import URI
 from ..socketutil import effective_timeout, require_timeout
 from .connection import Connection
@@ -20,8 +21,14 @@ def _link_field(field: str, doc: str) -> Any:
 
     def put(proxy: CommonState, value: Any) -> None:
         setattr(proxy._pyro, field, value)
+        _options_changed(proxy._pyro)
 
     return property(get, put, doc=doc)
+
+
+def _options_changed(link: Any) -> None:
+    """Make plain calls look at the options of a proxy again: what they know is valid for one object `wire`."""
+    link.wire = WireOptions(*link.wire)
 
 
 class CommonState:
@@ -47,6 +54,7 @@ class CommonState:
         if not (retry is None or isinstance(retry, Retry)):
             raise TypeError("a Retry or None is needed, not %s" % type(retry).__name__)
         self._pyro.retry = retry
+        _options_changed(self._pyro)
 
     @property
     def _pyroSerializer(self) -> Optional[str]:
@@ -59,6 +67,7 @@ class CommonState:
         # look it up before anything is changed: an unknown name raises an exception here
         self._pyro.serializer = serializers.get_serializer(name or config.SERIALIZER)
         self._pyro.serializer_name = name
+        _options_changed(self._pyro)
 
     def __getstate__(self) -> Tuple[str, Tuple[str, ...], Tuple[str, ...], Tuple[str, ...], Any, Optional[str]]:
         link = self._pyro
@@ -110,6 +119,7 @@ class ProxyState(CommonState):
         # Checked here: a wrong timeout would otherwise raise an error in some later call.
         require_timeout(seconds)
         self._pyro.timeout = seconds
+        _options_changed(self._pyro)
         # the socket of an existing connection has a timeout of its own
         for connection in self._pyro.pool.connections():
             connection.timeout = effective_timeout(seconds)

@@ -201,7 +201,10 @@ class PollingReceiver:
     def recv(self, size: int) -> bytes:
         """Receive like ``socket.recv``, but poll first if that is promising."""
         global _receives, _calm, _last
-        _calm = min(_calm + 1, MAX_CALM) if _receives - self._number <= MAX_OTHER_RECEIVES else _calm >> 1
+        if _receives - self._number > MAX_OTHER_RECEIVES:
+            _calm >>= 1
+        elif _calm < MAX_CALM:
+            _calm += 1
         self._number = _receives = _receives + 1
         policy = self._policy
         if _calm >= MIN_CALM and policy.should_poll() and _polling.acquire(False):

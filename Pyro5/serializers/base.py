@@ -86,7 +86,7 @@ class SerializerBase:
             cls.joins_elements = False
         if not {"loads", "loadsCall"}.isdisjoint(own) and "check_containers" not in own:
             cls.check_containers = SerializerBase.check_containers  # type: ignore[method-assign]
-        if "loads" in own:
+        if "loads" in own and "loads_reply" not in own:
             cls.loads_reply = SerializerBase._loads_reply_by_loads  # type: ignore[method-assign]
 
     def __init__(self, extra_tags: Optional[Mapping[str, classes.FromTaggedDict]] = None,

@@ -158,6 +158,17 @@ class MsgpackSerializer(SerializerBase):
 
     _decode_call = _decode
 
+    def loads(self, data: Data, *, foreign_exceptions: bool = False) -> Any:
+        # Short values without tagged dicts: saves 30 byte codes.
+        if len(data) <= self._short_call and type(data) is bytes and data.find(TAG_BYTES) < 0:
+            try:
+                return self._unpack(data, raw=False, ext_hook=_from_ext)
+            except (ValueError, RecursionError, MemoryError, errors.PyroError):
+                pass    # decoded again, to raise the right error
+        return super().loads(data, foreign_exceptions=foreign_exceptions)
+
+    loads_reply = SerializerBase.loads_reply
+
     def loadsCall(self, data: Data) -> CallPayload:
         # Short requests without tagged dicts: saves 30 byte codes.
         if len(data) <= self._short_call and type(data) is bytes and data.find(TAG_BYTES) < 0:
