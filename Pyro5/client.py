@@ -5,12 +5,10 @@ import functools
 import importlib
 import logging
 import socket
-from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence, Union
 
 from . import LazyModule, protocol
 from . import config as config
-from ._client.batch import BatchedCall, BatchProxy
-from ._client.batch import _BatchedRemoteMethod as _BatchedRemoteMethod
 from ._client.call_options import checked_pick
 from ._client.connecting import first_values
 from ._client.connector import connected_socket_uri
@@ -33,10 +31,12 @@ from .callcontext import current_context as current_context
 from .constants import DAEMON_NAME
 
 if TYPE_CHECKING:
-    from ._client import interception, results, streams
+    from ._client import batch, interception, results, streams
+    from ._client.batch import BatchedCall, BatchProxy, _BatchedRemoteMethod as _BatchedRemoteMethod
     from .typed import ProxyClass
 else:
     ProxyClass = type
+    batch = LazyModule(globals(), "._client.batch")
     interception = LazyModule(globals(), "._client.interception")
     results = LazyModule(globals(), "._client.results")  # for registered types
     streams = LazyModule(globals(), "._client.streams")
@@ -357,13 +357,19 @@ def locate_ns(host: Host = "", port: Optional[int] = None, broadcast: bool = Tru
     return found
 
 
-# Modules, and a class, that programs use as attributes of this one.
+# Modules, and some classes, that programs use as attributes of this one.
 _MODULES = frozenset(("callcontext", "constants", "core", "errors", "protocol", "serializers", "socketutil"))
 
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module("." + name, __package__)
+    if name in ("BatchProxy", "_BatchedRemoteMethod"):
+        return getattr(batch, name)
     if name == "_StreamResultIterator":
         return streams._StreamResultIterator
     raise AttributeError("module %r has no attribute %r" % (__name__, name))
+
+
+def __dir__() -> List[str]:
+    return sorted({*globals(), *__all__})

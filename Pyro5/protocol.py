@@ -27,13 +27,21 @@ from __future__ import annotations
 
 import logging
 import struct
-import zlib
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Union
 
-from . import callcontext, errors
+from . import LazyModule, callcontext, errors
 from . import config as config
 from ._wire import buffers
 from .constants import PROTOCOL_VERSION
+
+if TYPE_CHECKING:
+    import zlib
+
+    Buffer = Union[bytes, bytearray, memoryview]
+    Payload = Union[Buffer, List[bytes]]  # in one piece, or in several
+else:
+    Buffer = Payload = Any
+    zlib = LazyModule(globals(), "zlib")
 
 MSG_CONNECT, MSG_CONNECTOK, MSG_CONNECTFAIL, MSG_INVOKE, MSG_RESULT, MSG_PING = range(1, 7)
 
@@ -83,9 +91,6 @@ class _FromContext:
 
 FROM_CONTEXT = _FromContext()
 _NOT_GIVEN_FLAGS = ~(FLAGS_COMPRESSED | FLAGS_CORR_ID)  # set by the encoder, so callers cannot pass them
-
-Buffer = Union[bytes, bytearray, memoryview]
-Payload = Union[Buffer, List[bytes]]  # in one piece, or in several
 
 
 def header_begin(msgtype: int, serializer_id: int, flags: int = FLAGS_CORR_ID) -> bytes:
@@ -295,8 +300,7 @@ def message_buffers(header: bytes, payload: Payload, size: int) -> List[Buffer]:
     return [header, *payload] if isinstance(payload, list) else [header, payload]
 
 
-def result_message(seq: int, serializer_id: int, payload: Payload, size: int,
-                   correlation_id: bytes) -> SendingMessage:
+def result_message(seq: int, serializer_id: int, payload: Payload, size: int, correlation_id: bytes) -> SendingMessage:
     """Build a reply with a value, whose payload is neither too large nor to be compressed; `size` is its size in bytes.
 
     Takes 55 byte codes, the constructor 120.
@@ -372,8 +376,7 @@ class ReceivingMessage:
             size_setting: the name of the setting with this limit.
         """
         if len(payload) != self.annotations_size + self.data_size:
-            raise errors.ProtocolError("message body has %d bytes, its header announces %d"
-                                       % (len(payload), self.body_size))
+            raise errors.ProtocolError("message body has %d bytes, its header announces %d" % (len(payload), self.body_size))
         # Views instead of slices: annotations and payload are not copied. They keep the whole body in memory.
         if self.annotations_size:
             view = memoryview(payload)
@@ -432,12 +435,9 @@ def recv_stub(connection: Any, accepted_msgtypes: Optional[Sequence[int]] = None
     return message
 
 
-_HANDSHAKE_TYPES = (MSG_CONNECT, MSG_CONNECTOK, MSG_CONNECTFAIL)
-
-
 def log_wiredata(logger: logging.Logger, text: str, msg: Union[SendingMessage, ReceivingMessage]) -> None:
     """Log the contents of a message at level DEBUG. Of a handshake only the size: it may contain passwords and proofs."""
-    if msg.type in _HANDSHAKE_TYPES:
+    if msg.type in (MSG_CONNECT, MSG_CONNECTOK, MSG_CONNECTFAIL):
         logger.debug("%s: %r data=<%d bytes of a handshake>", text, msg, len(msg.data))
         return
     import uuid  # only for LOGWIRE
@@ -445,5 +445,4 @@ def log_wiredata(logger: logging.Logger, text: str, msg: Union[SendingMessage, R
     if isinstance(msg, SendingMessage):
         logger.debug("%s: %r corr_id=%s data=%r", text, msg, corr_id, msg.data)
         return
-    annotations: Tuple[str, ...] = tuple(msg.annotations)
-    logger.debug("%s: %r corr_id=%s annotations=%s data=%r", text, msg, corr_id, annotations, bytes(msg.data))
+    logger.debug("%s: %r corr_id=%s annotations=%s data=%r", text, msg, corr_id, tuple(msg.annotations), bytes(msg.data))

@@ -53,7 +53,7 @@ MODULES = """
     _client.batch _client.streams _client.signatures _client.exclusive
     _client.methods
     _client.proxy_state _client.proxy_connecting _client.operators
-    _client.lease_keeper _client.name_server typed client
+    _client.lease_keeper _client.watches _client.name_server typed client
     _aio _aio.connection _aio.idle _aio.waiting _aio.connecting _aio.connections _aio.link _aio.exclusive
     _aio.streams _aio.calls
     _aio.proxy _aio.name_server _aio.naming

@@ -10,8 +10,9 @@ from typing import Any, AsyncIterator, Callable, Dict, Iterable, List, Mapping, 
 
 from .. import client, errors
 from .._client.lease_keeper import Lease, LeaseKeeper
-from .._client.name_server import NEW_ARGUMENTS, READING, Event, checked_event, old_arguments, require_watch
+from .._client.name_server import NEW_ARGUMENTS, READING, old_arguments
 from .._client.ns_places import FAILOVER_SECONDS, alternatives, is_list, note_nameserver
+from .._client.watches import Event, checked_event, require_watch
 from .._values.uri import URI
 from ..constants import DEFAULT_TTL
 from .calls import RemoteMember

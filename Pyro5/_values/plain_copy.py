@@ -9,13 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Collection, Dict, List, Mapping, Sequence
 
 from .. import LazyModule
-from . import classes, plain
+from . import classes, hash_flooding, plain
 from .classes import TAG
 
 if TYPE_CHECKING:
-    from . import hash_flooding, numpy_scalars, registered_types
+    from . import numpy_scalars, registered_types
 else:
-    hash_flooding = LazyModule(globals(), ".hash_flooding")
     numpy_scalars = LazyModule(globals(), ".numpy_scalars")
     registered_types = LazyModule(globals(), ".registered_types")
 

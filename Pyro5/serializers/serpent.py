@@ -1,7 +1,6 @@
 """The serpent serializer: values as the text of Python literals. It is the default, and supports the most types."""
 from __future__ import annotations
 
-import binascii
 import collections
 import os
 import re
@@ -9,18 +8,19 @@ import threading
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .. import LazyModule, config, serpent_name
-from .._values import classes, containers, plain, plain_copy
+from .._values import classes, containers, hash_flooding, plain, plain_copy
 from .._values.serpent import reader, writer
 from .._values.serpent.writer import HEADER, SHORT_TEXT
 from .base import CallPayload, Data, Payload, SerializerBase, is_long, is_long_dict, may_have_tag, register_own
 
 if TYPE_CHECKING:
-    from .._values import hash_flooding
+    import binascii
+
     from .._values.serpent import calls, chunks, slow_writer
 else:
+    binascii = LazyModule(globals(), "binascii")
     calls = LazyModule(globals(), ".._values.serpent.calls")
     chunks = LazyModule(globals(), ".._values.serpent.chunks")
-    hash_flooding = LazyModule(globals(), ".._values.hash_flooding")
     slow_writer = LazyModule(globals(), ".._values.serpent.slow_writer")
 
 __all__ = ["SerpentSerializer"]

@@ -19,15 +19,10 @@ import functools
 import json
 import re
 from itertools import accumulate, repeat
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Match, Optional, Pattern, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, List, Match, Optional, Pattern, Sequence, Set, Tuple
 
-from ... import LazyModule
+from .. import hash_flooding
 from .writer import HEADER
-
-if TYPE_CHECKING:
-    from .. import hash_flooding
-else:
-    hash_flooding = LazyModule(globals(), "..hash_flooding")
 
 NOT_FAST = object()     # result of a function that gives up
 

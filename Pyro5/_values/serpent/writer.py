@@ -7,10 +7,16 @@ faster if most columns have few different values (categories, flags, names of pl
 """
 from __future__ import annotations
 
-from binascii import b2a_base64
 from itertools import chain, repeat
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple, Union
+
+from ... import LazyModule
+
+if TYPE_CHECKING:
+    import binascii
+else:
+    binascii = LazyModule(globals(), "binascii")  # for bytes
 
 HEADER = "# serpent utf-8 python3.2\n"
 
@@ -72,8 +78,8 @@ def long_text_in_parts(value: Union[bytes, str], tagged: bool = False) -> Option
     """
     if not isinstance(value, str):
         if tagged:
-            return b"{'__class__': 'Pyro5.bytes', 'value': '", b2a_base64(value, newline=False), b"'}"
-        return b"{'data': '", b2a_base64(value, newline=False), b"', 'encoding': 'base64'}"
+            return b"{'__class__': 'Pyro5.bytes', 'value': '", binascii.b2a_base64(value, newline=False), b"'}"
+        return b"{'data': '", binascii.b2a_base64(value, newline=False), b"', 'encoding': 'base64'}"
     contents = _plain_contents(value)
     return None if contents is None else (b"'", contents, b"'")
 
@@ -108,7 +114,7 @@ def _other_text(value: Any, kind: type, bytes_repr: bool) -> str:
     if kind is bytes or kind is bytearray:
         if bytes_repr:
             return repr(bytes(value))
-        return "{'data': '%s', 'encoding': 'base64'}" % b2a_base64(value, newline=False).decode("ascii")
+        return "{'data': '%s', 'encoding': 'base64'}" % binascii.b2a_base64(value, newline=False).decode("ascii")
     if kind is memoryview and bytes_repr:
         return repr(value.tobytes())
     if (kind is set or kind is frozenset) and _IN_SETS.issuperset(map(type, value)):
