@@ -1,11 +1,10 @@
 """The context of the call that is being made or served: ``current_context``.
 
-All fields are stored in context variables, so each thread and each asyncio task sees its own values, and a copied
-context (``contextvars.copy_context()``, as used by oneway calls) keeps the values it was copied with. Assigning a field
-is therefore never visible elsewhere. (The fields are attributes of one object, which is replaced when one of them is assigned:
-setting a variable for each takes a tenth of a microsecond.) The dicts themselves are ordinary objects: where a
-context was inherited (by a task, or by a thread on a free-threaded Python), assign a new dict instead of changing an
-existing one.
+All fields are stored in context variables, so each thread and each asyncio task sees its own values, and a copied context
+(``contextvars.copy_context()``, as used by oneway calls) keeps the values it was copied with. Assigning a field is therefore
+never visible elsewhere. (The fields are attributes of one object, which is replaced when one of them is assigned: setting a
+variable for each takes a tenth of a microsecond.) The dicts themselves are ordinary objects: where a context was inherited (by
+a task, or by a thread on a free-threaded Python), assign a new dict instead of changing an existing one.
 
 The two directions of annotations are kept apart:
 
@@ -16,9 +15,8 @@ client (a proxy)      the annotations that the user assigned     ``response_anno
 server (a daemon)     the response annotations the method set    ``annotations`` of the request being served
 ====================  =========================================  ==========================================
 
-A method that is being served and calls another object has both roles: the annotations of its own client are not
-passed on, and those of the other object's reply are not part of its own reply. Only the correlation id
-is passed on.
+A method that is being served and calls another object has both roles: the annotations of its own client are not passed on, and
+those of the other object's reply are not part of its own reply. Only the correlation id is passed on.
 """
 from __future__ import annotations
 

@@ -232,8 +232,7 @@ def yplookup(ns: Any, meta_all: Optional[Iterable[str]] = None, meta_any: Option
         what ``ns.yplookup`` returns; empty if nothing was registered in time.
     """
     def search() -> Dict[str, Any]:
-        # Asked once more after each pause; a name server cannot tell clients when something is registered, except to
-        # watchers.
+        # Asked once more after each pause; a name server cannot tell clients when something is registered, except to watchers.
         found: Dict[str, Any] = ns.yplookup(meta_all=meta_all, meta_any=meta_any, return_metadata=return_metadata)
         if not found:
             raise _NothingFound  # a NamingError, for which retry_until_found tries again

@@ -320,8 +320,7 @@ class ReceivingMessage:
         payload: annotations and payload, if available; otherwise pass them to :meth:`add_payload` later.
 
     Raises:
-        ProtocolError: the header does not belong to this protocol, or the annotations or the compressed payload are
-            malformed.
+        ProtocolError: the header does not belong to this protocol, or the annotations or the compressed payload are malformed.
 
     Attributes:
         annotations: memoryviews of the received bytes, by chunk id.

@@ -318,8 +318,7 @@ class Daemon(Registrations):
 
 def serve(objects: Mapping[Any, Optional[str]], host: Host = None, port: int = 0, daemon: Optional[Daemon] = None,
           use_ns: bool = True, verbose: bool = True, *, ns: Optional[bool] = None, processes: int = 1) -> None:
-    """Register objects and classes, and serve them until the request loop ends. Then remove their names from the name
-    server.
+    """Register objects and classes, and serve them until the request loop ends. Then remove their names from the name server.
 
     Args:
         objects: object or class -> name; None: a generated id, and no name in the name server.

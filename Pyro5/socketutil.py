@@ -79,8 +79,7 @@ def create_socket(bind: Optional[Address] = None, connect: Optional[Address] = N
         timeout: for connecting (all addresses of the host together, including the TLS handshake) and for every later
             operation on the socket.
         noinherit: disable inheritance of the socket by child processes.
-        ipv6: False for IPv4, True for IPv6, None for the setting PREFER_IP_VERSION. A literal IPv6 address
-            overrides it.
+        ipv6: False for IPv4, True for IPv6, None for the setting PREFER_IP_VERSION. A literal IPv6 address overrides it.
         sslContext: use TLS. A socket that neither listens nor is connected takes the side that the context is for; a client
             context must then not check host names, because none is known yet. Connections accepted by a listening TLS socket
             have not done their handshake yet: it is done by their first read or write, or step by step with

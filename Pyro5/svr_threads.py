@@ -75,9 +75,7 @@ class SocketServer_Threadpool(SocketServer):
         super().loop(loopCondition)
 
     def events(self, eventsockets: Iterable[Any]) -> None:
-        """Accept the waiting clients. Connected clients are served by a loop in a background thread, which is started
-        here.
-        """
+        """Accept the waiting clients. Connected clients are served by a loop in a background thread, which is started here."""
         acceptor = self._acceptor
         if acceptor is None or self.stopping:
             return
@@ -206,8 +204,7 @@ class SocketServer_Threadpool(SocketServer):
         connection.counts_as_large = is_large
         waiting = self.pool.waiting
         try:
-            # A timeout of the system where that is possible: with one of Python's, each recv() would poll the socket
-            # first.
+            # A timeout of the system where that is possible: with one of Python's, each recv() would poll the socket first.
             connection.set_receive_timeout(KEEP_SECONDS)
             turn_ends = time.monotonic() + TURN_SECONDS
             while has_request or self._receive_request(connection):

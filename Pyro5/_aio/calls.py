@@ -59,8 +59,7 @@ async def _call(link: Link, name: str, args: Sequence[Any], kwargs: Optional[Map
     if options is DEFAULTS and link.is_plain or flags & FLAGS_ONEWAY:
         return await _call_once(link, name, args, kwargs, flags, options, deadline)
 
-    # Three layers, from the inside: wait until the server is ready, then until it is not busy, then repeat failed
-    # calls.
+    # Three layers, from the inside: wait until the server is ready, then until it is not busy, then repeat failed calls.
     async def attempt() -> Any:
         return await _call_once(link, name, args, kwargs, flags, options, deadline)
 

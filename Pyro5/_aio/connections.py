@@ -125,13 +125,11 @@ class Connections:
         The loop closes asynchronous generators that are still running: `asyncio.run` does so at its end. A generator that is
         deleted is closed by its loop, too. So a program that forgets to release a proxy leaves no open transport behind.
         """
-        # An asynchronous generator is the only thing that asyncio finishes at the end of a loop, and when it is
-        # deleted.
+        # An asynchronous generator is the only thing that asyncio finishes at the end of a loop, and when it is deleted.
         if self._end_of_loop is None:
             self._end_of_loop = _until_closed(self._tasks, self.connections, self._side)
             try:
-                # Started by hand, since nothing may be awaited here; the hooks of the loop note the generator when it
-                # starts.
+                # Started by hand, since nothing may be awaited here; the hooks of the loop note the generator when it starts.
                 self._end_of_loop.asend(None).send(None)
             except StopIteration:
                 pass  # it has run up to its yield
@@ -230,8 +228,7 @@ class Connections:
         if connecting.cancelled():
             raise errors.not_sent(errors.ConnectionClosedError("the proxy for '%s' was released" % self.uri))
         if error is not None:
-            # A copy for each: an exception that is raised by several tasks would collect the tracebacks of all of
-            # them.
+            # A copy for each: an exception that is raised by several tasks would collect the tracebacks of all of them.
             raise copy_of(error) from error.__cause__
         return connecting.result()
 

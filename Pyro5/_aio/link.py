@@ -45,8 +45,7 @@ class Link(Connections):
     @property
     def is_plain(self) -> bool:
         """Whether a call without options is made once, and has no deadline but the timeout of the proxy."""
-        # In the order of probability: most proxies have no retries, and most calls are not made while a request is
-        # served.
+        # In the order of probability: most proxies have no retries, and most calls are not made while a request is served.
         return self.retry is None and not self.max_retries and (
             get_request().call is None or callcontext.passes_nothing_on())
 
@@ -100,8 +99,7 @@ class Link(Connections):
             annotations = self._with_deadline(connection, end if not flags & FLAGS_ONEWAY else deadline, annotations)
         annotations = with_trace(annotations, traceparent, connection.features)
         serializer = connection.variant_of(serializer or self.serializer)
-        # From here to exchange() nothing is awaited: the number of the request and its place in the queue belong
-        # together.
+        # From here to exchange() nothing is awaited: the number of the request and its place in the queue belong together.
         request = self.build(connection, serializer, flags, object_id, method, args, kwargs, annotations)
         if flags & FLAGS_ONEWAY:
             connection.send(request)
@@ -117,8 +115,7 @@ class Link(Connections):
         finally:
             if timer is not None:
                 timer.cancel()
-        # The types of values depend on the serializer, so a reply in another one may have been made by another
-        # program.
+        # The types of values depend on the serializer, so a reply in another one may have been made by another program.
         if reply.serializer_id != request.serializer_id:
             self.refuse_serializer(connection, request, reply, method)
         return reply, connection
@@ -175,8 +172,7 @@ class Link(Connections):
                      request: SendingMessage, method: str, had_deadline: bool) -> None:
         """Do what is left to be done after a request whose reply was not received, or came in the moment of a cancellation."""
         if isinstance(error, asyncio.CancelledError):
-            # The task was cancelled while it waited: the future is cancelled with it, unless the reply came in the
-            # same turn.
+            # The task was cancelled while it waited: the future is cancelled with it, unless the reply came in the same turn.
             if future.cancelled():
                 self._give_up(connection, request)
             elif future.exception() is None and future.result().flags & FLAGS_ITEMSTREAMRESULT:

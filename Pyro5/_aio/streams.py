@@ -30,8 +30,7 @@ def awaitable_proxies(value: Any) -> Any:
     if kind is client.Proxy:
         return _make["proxy"](value.__getstate__())
     if kind is list:
-        # In place, as the recreation of classes does: the values were made for this reply, and no other code has
-        # them.
+        # In place, as the recreation of classes does: the values were made for this reply, and no other code has them.
         value[:] = [awaitable_proxies(each) for each in value]
     elif kind is tuple:
         return tuple([awaitable_proxies(each) for each in value])

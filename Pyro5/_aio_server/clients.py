@@ -183,8 +183,7 @@ class Clients(Limited):
         """Start the timer for the next deadline of a connection, unless it runs out before that."""
         deadlines = (self._handshakes.next_deadline(), self._idle_deadlines.next_deadline(), self._refusals.next_deadline())
         next_deadline = min((deadline for deadline in deadlines if deadline is not None), default=math.inf)
-        # A timer that fires early does no harm, it is started again. One per connection would cost every request a
-        # timer.
+        # A timer that fires early does no harm, it is started again. One per connection would cost every request a timer.
         if self._timer is not None and next_deadline < self._timer_at:
             self._timer.cancel()
             self._timer = None
@@ -300,8 +299,7 @@ class Clients(Limited):
         self._forget_times(connection)
         self._refusals.stop(connection)
         self._connections.pop(connection.sock, None)
-        # The claim makes sure that this is done once, even if the client and the server end the connection at the
-        # same time.
+        # The claim makes sure that this is done once, even if the client and the server end the connection at the same time.
         if connection.claim_end():
             self._end(connection)
         self.on_progress()

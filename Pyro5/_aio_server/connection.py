@@ -144,8 +144,7 @@ class AsyncConnection(ServerConnection):
 
     def add_received(self, data: bytes) -> None:
         """Keep received bytes for fetch_message()."""
-        # With the time, because the deadline of a request counts from its arrival, and it may wait for the one
-        # before.
+        # With the time, because the deadline of a request counts from its arrival, and it may wait for the one before.
         self._chunks.append((time.monotonic(), data))
         self._unparsed_bytes += len(data)
 
@@ -153,8 +152,7 @@ class AsyncConnection(ServerConnection):
         """Stop reading from the client while there are too many bytes for later requests, and read again when they are few."""
         too_many = self._unparsed_bytes > UNREAD_BYTES
         if too_many == self.is_reading and not self.transport.is_closing():
-            # While a call runs, the socket is read anyhow: otherwise the loop would not notice that the client
-            # disconnects.
+            # While a call runs, the socket is read anyhow: otherwise the loop would not notice that the client disconnects.
             self.is_reading = not too_many
             if too_many:
                 self.transport.pause_reading()

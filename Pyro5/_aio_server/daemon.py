@@ -76,14 +76,12 @@ class Daemon(Registrations):
         # First, because wrong arguments raise an exception: nothing has been opened yet that would have to be closed.
         nat = None if connected_socket is not None else nat_address(nathost, natport, unixsocket)
         self._create_parts()
-        # Threads for blocking methods only. The pool is shared with the hooks of the program, which may block as
-        # well.
+        # Threads for blocking methods only. The pool is shared with the hooks of the program, which may block as well.
         pool = _new_pool(lambda threads: len(self.transportServer.all_connections()) > threads)
         self._async_methods: CallsInLoop = CallsInLoop(self._oneway_calls, pool, self._request_ended)
         self._dispatcher: LoopDispatcher = LoopDispatcher(self, self._objects, self._streams, dispatch_options(), None,
                                                           RepeatFilter(time.monotonic), cast(Any, self._async_methods))
-        # Read before the daemon listens: without a usable users file there must not be a moment in which all clients
-        # get in.
+        # Read before the daemon listens: without a usable users file there must not be a moment in which all clients get in.
         self._dispatcher.gate = server_gate(users)
         self._read_settings()
         self._housekeeping_task: Any = None  # a daemon that is not awaited has no loop, and no tasks
@@ -146,8 +144,7 @@ class Daemon(Registrations):
             RuntimeError: the daemon is closed, or runs in another event loop.
         """
         server, loop = self.transportServer, asyncio.get_running_loop()
-        # Sockets and tasks belong to one loop. A daemon cannot move to another one, not even after the first has
-        # ended.
+        # Sockets and tasks belong to one loop. A daemon cannot move to another one, not even after the first has ended.
         if server.stopping or server.event_loop not in (None, loop):
             raise RuntimeError("the daemon %s" % ("is closed" if server.stopping else "runs in another event loop"))
         # A second `async with` in the same loop, as serve_forever() makes, has nothing to start.

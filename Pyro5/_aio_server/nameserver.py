@@ -115,8 +115,7 @@ async def start_ns(host: Optional[str] = None, port: Optional[int] = None, enabl
             daemon.responder = await _begin_responding(server)
     except BaseException:
         await daemon.close()
-        # Accepts connections already; ended if the responder cannot be started, for example because the port is in
-        # use.
+        # Accepts connections already; ended if the responder cannot be started, for example because the port is in use.
         raise
     uri = daemon.uriFor(daemon.nameserver)
     log.info("name server ready: %s", uri)

@@ -243,8 +243,7 @@ class AsyncServer(Clients):
                 if not connection.fetch_message():
                     break
                 self._serve(connection)
-                # A client with a long queue of requests must not keep the loop: the rest of them is handled in its
-                # next turn.
+                # A client with a long queue of requests must not keep the loop: the rest of them is handled in its next turn.
                 if time.monotonic() > turn_ends and not connection.is_working:
                     self.event_loop.call_soon(self.pump, connection)  # other clients first
                     is_interrupted = True

@@ -59,8 +59,7 @@ def read_private(path: str, what: str) -> Tuple[bytes, Signature]:
 
 
 def _signature(status: os.stat_result) -> Signature:
-    # The inode: a file that was replaced may have the same time and size. The mode: a changed one must be checked
-    # again.
+    # The inode: a file that was replaced may have the same time and size. The mode: a changed one must be checked again.
     return status.st_mtime_ns, status.st_ino, status.st_size, status.st_mode
 
 

@@ -92,8 +92,7 @@ class Batch:
                 else:
                     yield from self._execute_prepared(piece)
         except Exception as x:  # user code failed: the exception takes the place of the result
-            # The result exists, but could not be counted: the client has to learn that sending failed, not the
-            # method.
+            # The result exists, but could not be counted: the client has to learn that sending failed, not the method.
             if self._is_counting:
                 raise replies.unsent_result(x, self.results, self.serializer,
                                             "%s.%s" % (self.call.object_id, self.call.method)) from x

@@ -123,8 +123,7 @@ class DeferredCall:
         self.running = running
         self.keeps_connection = keeps_connection
         self.is_detached = is_detached
-        # Copied in the thread of the request: the method sees current_context and the variables that this request has
-        # set.
+        # Copied in the thread of the request: the method sees current_context and the variables that this request has set.
         self.context = contextvars.copy_context()
         self._start = start
         self._finish = finish

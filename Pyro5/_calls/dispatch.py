@@ -85,8 +85,7 @@ class Dispatcher(CallAccounts):
             BaseException: a method raised SystemExit, KeyboardInterrupt or GeneratorExit.
         """
         step = self._invoke if message.type == MSG_INVOKE and connection.handshake_done else self._answer_other
-        # Each request runs in a copy of the context: variables that it sets do not reach the next request of this
-        # thread.
+        # Each request runs in a copy of the context: variables that it sets do not reach the next request of this thread.
         if not self.options.log_wire:
             return copy_context().run(step, connection, message)
         protocol.log_wiredata(log, "received from %s" % (connection.peer_address,), message)
@@ -419,8 +418,7 @@ class Dispatcher(CallAccounts):
     # ------------------------------------------------------------ when something is wrong
 
     def _reject_unexpected(self, connection: Any, message: ReceivingMessage, correlation_id: bytes) -> SendingMessage:
-        """Answer a message of a type that is not valid here. The connection stays usable: message boundaries are still
-        known.
+        """Answer a message of a type that is not valid here. The connection stays usable: message boundaries are still known.
         """
         error = errors.ProtocolError("invalid message type %d received on an open connection" % message.type)
         log.warning("from %s: %s", client_name(connection), error)

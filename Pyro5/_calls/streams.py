@@ -116,13 +116,11 @@ class _Stream:
 class StreamTable:
     """Open streams by id. Thread-safe.
 
-    A client is any hashable object. If it has the attribute ``ended``, that is true before client_disconnected() is
-    called.
+    A client is any hashable object. If it has the attribute ``ended``, that is true before client_disconnected() is called.
 
     Args:
         lifetime_seconds: how long a stream may exist, 0: without a limit.
-        linger_seconds: how long it stays open when its client disconnects (and may reconnect), 0: it is closed at
-            once.
+        linger_seconds: how long it stays open when its client disconnects (and may reconnect), 0: it is closed at once.
         clock: returns monotonic seconds.
         max_per_client: how many streams a client may have open, 0: any number. The same number of streams lingers for
             all disconnected clients of a host.
@@ -188,8 +186,7 @@ class StreamTable:
         streams = self._owned.setdefault(owner, {})
         if 0 < self._max_per_client <= len(streams):
             raise errors.PyroError("too many item streams are open: this server allows %d per client (its setting "
-                                   # Added to the new owner only after the check, so that a refused stream stays where
-                                   # it is.
+                                   # Added to the new owner only after the check, so that a refused stream stays where it is.
                                    "MAX_STREAMS); read them to their end, or close them" % self._max_per_client)
         self._remove_from_owner_locked(stream)
         stream.owner = owner

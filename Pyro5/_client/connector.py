@@ -202,8 +202,7 @@ class Connector:
             self.drop(connection)
             raise
         if not connection.keep_open:
-            # After the handshake, whose time limit covers all of its steps, the timeout applies to each step of a
-            # call.
+            # After the handshake, whose time limit covers all of its steps, the timeout applies to each step of a call.
             connection.timeout = effective_timeout(self.timeout)
         return connection
 
@@ -233,8 +232,7 @@ class Connector:
             if connection is None or not isinstance(x, errors.CommunicationError):
                 raise
             log.info("no further connection to %s, calls of several threads take turns: %s", self.bound_uri, x)
-            # The server has refused: asking for each call again would cost it, and the caller, a connection attempt
-            # each time.
+            # The server has refused: asking for each call again would cost it, and the caller, a connection attempt each time.
             self.parallel = False
             return None
         self.pool.add(connection, threading.get_ident(), kind)
@@ -364,8 +362,7 @@ class Connector:
 
     def has_member(self, name: str) -> bool:
         """Return whether the object exposes a name. Waits while another thread is connecting, and stores the names."""
-        # The lock is held by a thread while it connects: its result is awaited instead of an error that the name is
-        # unknown.
+        # The lock is held by a thread while it connects: its result is awaited instead of an error that the name is unknown.
         connecting = self.pool.connecting
         with connecting:
             return name in self.methods or name in self.attrs

@@ -140,8 +140,7 @@ class _Search:
         failures_before = len(self.failures)
         ignored: Senders = []
         for uri in itertools.islice(ask_by_broadcast(config.BROADCAST_ADDRS, port, ignored), MAX_ANSWERS_TRIED):
-            # Connecting proves that the answer is true: a datagram can be forged, a handshake with a name server
-            # hardly.
+            # Connecting proves that the answer is true: a datagram can be forged, a handshake with a name server hardly.
             found = self._attempt("the answer to a broadcast: ", functools.partial(self._accept, uri))
             if found is not None:
                 return found

@@ -48,8 +48,7 @@ class Lease:
         self._nameserver = nameserver
         self._options = options     # of NameServer.register
         self._lease_id: Optional[str] = None
-        # Infinite until the first registration has succeeded, and again when the name is lost: then nothing is
-        # renewed.
+        # Infinite until the first registration has succeeded, and again when the name is lost: then nothing is renewed.
         self._due_at = math.inf
         self._object_exists: Callable[[], bool] = lambda: True
         self._lock = threading.Lock()  # guards the list, together with lost
@@ -92,8 +91,7 @@ class Lease:
 
     def _call(self, callback: Callable[..., Any]) -> None:
         try:
-            # Both forms are accepted, with and without the lease. Calling it to find out would hide a TypeError of
-            # its own.
+            # Both forms are accepted, with and without the lease. Calling it to find out would hide a TypeError of its own.
             takes_lease = True
             try:
                 inspect.signature(callback).bind(self)
@@ -347,8 +345,7 @@ class _NameServer:
         if self._is_lost:
             relocate = getattr(type(self._nameserver), "_pyroRelocate", None)
             if relocate is not None:
-                # The old place may be that of a name server that has been replaced. Searching is what the program
-                # did, too.
+                # The old place may be that of a name server that has been replaced. Searching is what the program did, too.
                 self._nameserver._pyroRelease()
                 self._use(relocate(self._nameserver))
             self._is_lost = False

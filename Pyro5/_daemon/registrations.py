@@ -108,8 +108,7 @@ class Registrations(Observed):
     def __repr__(self) -> str:
         what = "%s.%s at %#x" % (type(self).__module__, type(self).__name__, id(self))
         if not hasattr(self, "transportServer"):
-            # An attribute may be missing: repr() is also called for a daemon whose constructor has failed, in its
-            # traceback.
+            # An attribute may be missing: repr() is also called for a daemon whose constructor has failed, in its traceback.
             return "<%s; not here>" % what  # deserialized, see _daemon_from_state
         return "<%s; %s; %d objects>" % (what, self.locationStr, len(self._objects.ids()))
 
@@ -199,9 +198,7 @@ class Registrations(Observed):
         return object_id in self._objects
 
     def unregister(self, objectOrId: Any) -> None:
-        """Unregister an object or class, given itself or by its id. Running calls continue. May be called from any
-        thread.
-        """
+        """Unregister an object or class, given itself or by its id. Running calls continue. May be called from any thread."""
         # Clients need it to fetch metadata and item streams.
         if isinstance(objectOrId, str) and objectOrId == DAEMON_NAME:
             return
@@ -272,14 +269,11 @@ class Registrations(Observed):
 
     @property
     def _pyroInstances(self) -> Dict[type, Any]:
-        """The instances of classes with instance mode ``single``, by class. Removed ones are created again when
-        needed.
-        """
+        """The instances of classes with instance mode ``single``, by class. Removed ones are created again when needed."""
         return self._objects.instances.single
 
     def _getInstance(self, clazz: type, conn: Any) -> Any:
-        """Override it to choose the instance of a registered class that serves a call, or to refuse the call by an
-        exception.
+        """Override it to choose the instance of a registered class that serves a call, or to refuse the call by an exception.
 
         Args:
             clazz: the registered class.

@@ -72,8 +72,7 @@ class BatchResults:
         size = len(value) + 2 if type(value) in _TEXTS else estimated_size(value)
         # A serializer of the program cannot join serialized elements: all results are serialized together at the end.
         if not self._serializer.joins_elements:
-            # The sum of the parts stands for the size of the whole, so that a batch with endless results ends in
-            # time.
+            # The sum of the parts stands for the size of the whole, so that a batch with endless results ends in time.
             self._unserialized_bytes += len(unsendable.dumped(self._serializer, value)) if size == UNKNOWN else size
             protocol.check_size(self._unserialized_bytes, self._max_size)
             return

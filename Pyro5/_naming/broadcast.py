@@ -26,9 +26,8 @@ RECEIVE_BYTES = 64
 class BroadcastServer:
     """Answers broadcast lookups with the uri of one name server. It is bound and ready when the constructor returns.
 
-    It can run in three ways: in the loop of a daemon (``daemon.combine(server)``), in its own thread (`runInThread`), or in
-    an event loop of the program that waits for its `sockets` and calls `events`. Only `close` may be called from other
-    threads.
+    It can run in three ways: in the loop of a daemon (``daemon.combine(server)``), in its own thread (`runInThread`), or in an
+    event loop of the program that waits for its `sockets` and calls `events`. Only `close` may be called from other threads.
 
     Attributes:
         sock: the UDP socket, non-blocking.

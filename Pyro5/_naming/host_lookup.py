@@ -55,8 +55,7 @@ class HostLookups:
     def find(self, host: str) -> Optional[Result]:
         """Return the addresses of a host, with port 0, or the error that says why there are none.
 
-        None means that the lookup is pending. `on_result` is called when it has finished, unless this object is closed
-        before.
+        None means that the lookup is pending. `on_result` is called when it has finished, unless this object is closed before.
         """
         if addresses.is_ip_address(host):
             return _look_up(host)  # needs no DNS lookup

@@ -259,8 +259,7 @@ class LeasedNames:
         self._timer.schedule(next_end)
         return result
 
-    # The methods below hold the lock for a single attempt; waiting for a storage locked by another process is done without
-    # it.
+    # The methods below hold the lock for a single attempt; waiting for a storage locked by another process is done without it.
 
     def _accept(self, request: Request) -> Dict[str, Any]:
         return self._changed(lambda: self._register(request))

@@ -1,5 +1,4 @@
-"""Check many servers at the same time, in one thread: whether they are reachable, and whether they still have certain
-objects.
+"""Check many servers at the same time, in one thread: whether they are reachable, and whether they still have certain objects.
 
 Each server is checked over its own connection in steps: look up its host, connect, TLS if enabled, handshake with its
 ``Pyro.Daemon``, list its objects. Each step is a generator that yields a socket and the events to wait for; `Prober`

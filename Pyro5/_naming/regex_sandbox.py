@@ -142,8 +142,7 @@ class Matcher:
         try:
             deadline = self._clock() + SEARCH_SECONDS
             found = None
-            # With names of length 0: only whether the form of the pattern is known, before a list of all names is
-            # made.
+            # With names of length 0: only whether the form of the pattern is known, before a list of all names is made.
             if steps_at_most(regex, 0) is not None:
                 found = self._match_here(regex, snapshot, deadline)
             return self._match_elsewhere(regex, snapshot, deadline) if found is None else found

@@ -74,8 +74,7 @@ class Watches:
         with self._lock:
             revision = self.end
             self._changes[revision] = Change(kind, name, uri, metadata, revision if given is None else given)
-            # A bounded number: a watcher that falls behind further than this begins anew with the current
-            # registrations.
+            # A bounded number: a watcher that falls behind further than this begins anew with the current registrations.
             self._changes.pop(revision - self._most, None)
             self.end += 1
         return revision

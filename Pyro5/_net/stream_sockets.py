@@ -147,8 +147,7 @@ def set_noinherit(sock: socket.socket) -> None:
 
 
 def set_system_receive_timeout(sock: socket.socket, seconds: float) -> bool:
-    """Make receiving from a blocking socket raise BlockingIOError after this time. Return False if the system cannot
-    do this.
+    """Make receiving from a blocking socket raise BlockingIOError after this time. Return False if the system cannot do this.
     """
     if not sys.platform.startswith("linux") or sys.maxsize < 1 << 32:  # struct timeval has another layout there
         return False

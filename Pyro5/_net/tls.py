@@ -58,8 +58,7 @@ def get_ssl_context(servercert: str = "", serverkey: str = "", clientcert: str =
     # settings may be None
     key = (servercert or "", serverkey or "", clientcert or "", clientkey or "", cacerts or "", keypassword or "",
            require_client_cert, psk)
-    # Loading certificates takes milliseconds, so it is done once per set of files, and other threads wait for the
-    # result.
+    # Loading certificates takes milliseconds, so it is done once per set of files, and other threads wait for the result.
     with _contexts_lock:
         if key not in _contexts:
             _contexts[key] = _make_context(*key)

@@ -78,8 +78,7 @@ def _for_function(function: Any, label: str, skipped: int) -> Optional[Rebuild]:
     """Return the function that rebuilds the arguments of a function, None if no parameter needs it."""
     hints = hints_of(function)
     parameters = list(read_signature(function).parameters.values())[skipped:]
-    # Compiled once, when the object is registered. Reading annotations per call would take longer than the call
-    # itself.
+    # Compiled once, when the object is registered. Reading annotations per call would take longer than the call itself.
     builders: Dict[str, Build] = {}
     for each in parameters:
         build = rebuilding.builder_for(hints.get(each.name))

@@ -71,8 +71,7 @@ def _doc_text(documented: Any) -> Optional[str]:
 
 
 def signature_text(function: Callable[..., Any], skip_first: bool = True) -> Optional[str]:
-    """Return the signature of a function, such as ``(name: str, limit: int = 10) -> List[str]``; None if it is
-    unknown.
+    """Return the signature of a function, such as ``(name: str, limit: int = 10) -> List[str]``; None if it is unknown.
 
     Args:
         skip_first: leave out the first parameter, which is ``self`` or the class.

@@ -136,10 +136,8 @@ def behavior(instance_mode: InstanceMode = "session",
     """Choose when instances of a registered class are created, and how.
 
     Args:
-        instance_mode: ``session``: one instance per connection, ``single``: one for all, ``percall``: a new one for
-            each call.
-        instance_creator: called with the class, must return an instance of it; None: the class is called without
-            arguments.
+        instance_mode: ``session``: one instance per connection, ``single``: one for all, ``percall``: a new one for each call.
+        instance_creator: called with the class, must return an instance of it; None: the class is called without arguments.
         close: call the method ``close()`` of session instances, if they have one, when their client disconnects.
 
     Raises:

@@ -57,8 +57,7 @@ class Instances:
 
     def forget(self, clazz: type) -> None:
         """Remove what is stored for a class that is no longer registered."""
-        # Under the lock only the tables change. An instance is never closed here: other threads may be in its
-        # methods.
+        # Under the lock only the tables change. An instance is never closed here: other threads may be in its methods.
         with self._lock:
             self.single.pop(clazz, None)
             self._creating.pop(clazz, None)

@@ -13,9 +13,7 @@ _plain_getattribute: Any = object.__getattribute__
 
 
 class _DaemonOfClass:
-    """Descriptor for the ``_pyroDaemon`` of a registered class: returns the daemon, also for the instances of the
-    class.
-    """
+    """Descriptor for the ``_pyroDaemon`` of a registered class: returns the daemon, also for the instances of the class."""
 
     __slots__ = ("_daemon",)
 
@@ -81,8 +79,7 @@ def id_of(obj_or_class: Any) -> Optional[str]:
 
 
 def daemon_of(obj_or_class: Any) -> Any:
-    """Return the daemon that an object, its class, or a base of its class was last registered in; None if there is
-    none.
+    """Return the daemon that an object, its class, or a base of its class was last registered in; None if there is none.
 
     Does not run code of the object's class, such as ``__getattr__`` or ``__getattribute__``.
     """

@@ -13,8 +13,7 @@ from typing import Any, Callable, Dict, FrozenSet, Iterable, Optional, Set, Tupl
 
 from .. import NamedTuple
 
-# Names with double underscores that are never called remotely: proxies, or the object model of Python, use them
-# locally.
+# Names with double underscores that are never called remotely: proxies, or the object model of Python, use them locally.
 _RESERVED_DUNDERS = frozenset(
     "__%s__" % name for name in (
         "bool call class cmp coerce copy deepcopy del delattr dir enter eq exit format ge getattr getattribute "

@@ -182,8 +182,7 @@ class ObjectTable:
             lifetime: the connection of a client; the object is unregistered when this client disconnects.
 
         Raises:
-            DaemonError: it is registered here already, or the id is in use (without force), or that client has
-                disconnected.
+            DaemonError: it is registered here already, or the id is in use (without force), or that client has disconnected.
             AttributeError: the object has no such name to expose, or the name is private.
             TypeError: the id is not a str, or the object's type allows no new attributes or no weak references.
         """
@@ -247,11 +246,9 @@ class ObjectTable:
         return default is not None and (type(owner)._getInstance is not default or "_getInstance" in owner.__dict__)
 
     def _get_instance(self, clazz: type, connection: Any) -> Any:
-        """Return the instance of a class that serves a call: by the owner's _getInstance() if that was overridden or
-        replaced.
+        """Return the instance of a class that serves a call: by the owner's _getInstance() if that was overridden or replaced.
         """
-        # Checked in every call (0.1 us), because programs may replace the method of the class or of the daemon at any
-        # time.
+        # Checked in every call (0.1 us), because programs may replace the method of the class or of the daemon at any time.
         owner: Any = self.owner
         if not self._overrides_instances():
             return self.instances.get(clazz, connection)

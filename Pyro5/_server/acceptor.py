@@ -156,8 +156,7 @@ class Acceptor:
     def _set_events(self, events: int) -> bool:
         """Make the loop wait for new clients (READ), or not (0).
 
-        Unlike unregistering, this does not change the set of sockets, which the loop may be iterating over in its own
-        thread.
+        Unlike unregistering, this does not change the set of sockets, which the loop may be iterating over in its own thread.
 
         Returns:
             whether the loop is waiting for clients at all.

@@ -351,8 +351,7 @@ class EventLoop:
         # The flag first: the loop reads it after it was woken. Both steps are safe in a signal handler.
         self.stopping = True
         self._wakeup.wake()
-        # In a call, or while the loop runs, freeing everything now would close the sockets under the code that uses
-        # them.
+        # In a call, or while the loop runs, freeing everything now would close the sockets under the code that uses them.
         if self._running_thread() is None:
             self.release()
 

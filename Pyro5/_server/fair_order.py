@@ -109,8 +109,7 @@ class FairOrder:
     def __init__(self) -> None:
         self.turn_ends = 0.0
         self.is_shared = False
-        # accounts that were not ready before are treated as if they had used this much, so that idle time earns no
-        # credit
+        # accounts that were not ready before are treated as if they had used this much, so that idle time earns no credit
         self._loop_seconds = 0.0
         self._processor = _Processor()
 
@@ -215,8 +214,7 @@ class FairOrder:
         data.waits_at = account.waits_at = None  # if it is ready again, it begins to wait then
 
     def _handle_again(self, handled: List[_Waiting], limit_seconds: float, now: float) -> float:
-        """Handle further requests of the entries just handled, before others that have used much more of the loop's
-        time.
+        """Handle further requests of the entries just handled, before others that have used much more of the loop's time.
 
         Without this, a client that waits for each reply would get one call for each costly request of the others: its
         next request arrives a moment after its reply.

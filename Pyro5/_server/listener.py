@@ -46,8 +46,7 @@ class Listener:
             address = self.sock.getsockname()
             self.location = socketutil.address_text((host or address[0], address[1]))
             self.unreachable_reason = _unreachable_reason(host, address[0])
-        # The loop owns it. A client that disconnects between the event and accept() would otherwise block the loop
-        # for ever.
+        # The loop owns it. A client that disconnects between the event and accept() would otherwise block the loop for ever.
         self.sock.setblocking(False)
 
     def _bind_unixsocket(self, path: str) -> socket.socket:

@@ -1,5 +1,4 @@
-"""Base class of the server types: one loop accepts, reads, writes and waits for all clients, and never blocks on one
-of them.
+"""Base class of the server types: one loop accepts, reads, writes and waits for all clients, and never blocks on one of them.
 
 Every idle connection is registered in the selector. When a complete request has been received, the subclass decides
 which thread runs it: the loop itself (multiplex), or a worker (thread), which returns the connection with park().

@@ -23,8 +23,7 @@ class OnewayCalls:
     attributes ``oneway_calls``, ``oneway_full`` and ``paused`` and the method ``resume()``.
 
     Args:
-        max_calls: how many calls run at the same time, and how many unfinished calls one client may have; 0: any
-            number.
+        max_calls: how many calls run at the same time, and how many unfinished calls one client may have; 0: any number.
         max_bytes: when the requests of all unfinished calls are larger than this together, each client may have one
             call; 0: any size.
     """

@@ -55,8 +55,7 @@ class WritingConnection(SocketConnection):
         self._held_bytes = 0
         self.closing = False
         self.lost = False
-        # The ssl module supports timeouts of Python only; on a socket of the program (keep_open) no system option is
-        # changed.
+        # The ssl module supports timeouts of Python only; on a socket of the program (keep_open) no system option is changed.
         self.has_tls = hasattr(sock, "pending")
         self._uses_python_timeout = self.has_tls or keep_open
         self._send_flags = 0 if self._uses_python_timeout else DONT_WAIT
@@ -185,8 +184,7 @@ class WritingConnection(SocketConnection):
             return not outgoing
 
     def flush_until(self, step_seconds: float, stopping: Callable[[], bool]) -> None:
-        """Block until all output is sent, stopping() returns True (it is called after every step), or the connection
-        is lost.
+        """Block until all output is sent, stopping() returns True (it is called after every step), or the connection is lost.
         """
         try:
             self.setTimeout(step_seconds)

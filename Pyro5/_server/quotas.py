@@ -149,8 +149,7 @@ class BufferQuota:
 
     def note(self, connection: ServerConnection) -> None:
         """Update the count of a connection that has made progress."""
-        # Removed and added again, so that the order is that of the last progress: what has been stalled longest is in
-        # front.
+        # Removed and added again, so that the order is that of the last progress: what has been stalled longest is in front.
         self.forget(connection)
         count = connection.buffered_bytes
         if count >= UNCOUNTED_BYTES:
@@ -168,15 +167,13 @@ class BufferQuota:
             self.total_bytes -= count
 
     def hold(self, connection: ServerConnection, count: int) -> None:
-        """Count a request that is handed to a worker. These bytes cannot be freed until the worker returns the
-        connection.
+        """Count a request that is handed to a worker. These bytes cannot be freed until the worker returns the connection.
 
         Raises:
             MessageTooLargeError: there is no room for this number of bytes.
         """
         self.forget(connection)
-        # Refused before it is counted. Without this check, requests that wait for workers could take any amount of
-        # memory.
+        # Refused before it is counted. Without this check, requests that wait for workers could take any amount of memory.
         if 0 < self.max_bytes < self._held_bytes + count:
             raise errors.MessageTooLargeError("the server is busy: a request of %d bytes is too large now (MAX_BUFFERED_SIZE)"
                                               % count)

@@ -1,8 +1,7 @@
 """A pool of threads that grows with the work and shrinks when it is idle.
 
-A job may have an owner (a client's connection). As long as there are no more owners than threads, all jobs of an owner
-run in one thread, which runs no other jobs. Beyond that, threads are taken from the owners that have been idle
-longest.
+A job may have an owner (a client's connection). As long as there are no more owners than threads, all jobs of an owner run in
+one thread, which runs no other jobs. Beyond that, threads are taken from the owners that have been idle longest.
 """
 from __future__ import annotations
 
@@ -43,8 +42,7 @@ class Worker(threading.Thread):
         self.reserved = False
         self.waiting = False
         self.idle_since = 0.0
-        # A bare lock as the signal: a Condition or an Event would allocate another lock for each wait, and take two
-        # of them.
+        # A bare lock as the signal: a Condition or an Event would allocate another lock for each wait, and take two of them.
         self._signal = threading.Lock()
         self._signal.acquire()
 
@@ -77,15 +75,13 @@ class Worker(threading.Thread):
 class WorkerPool:
     """Threads that run jobs, started as they are needed. Thread-safe.
 
-    A job without an owner, or whose owner has no thread yet, goes to the thread that has been idle for the shortest
-    time.
+    A job without an owner, or whose owner has no thread yet, goes to the thread that has been idle for the shortest time.
 
     Args:
         minimum: the number of threads that stay when there is nothing to do.
         maximum: the number of threads that may run at the same time; further jobs wait.
         name: the name of the threads.
-        has_more_owners: returns whether there are more owners than threads; may return False while it does not know
-            yet.
+        has_more_owners: returns whether there are more owners than threads; may return False while it does not know yet.
 
     Attributes:
         maximum: the number of threads that may run at the same time. Read without the lock.
@@ -198,8 +194,7 @@ class WorkerPool:
             if self._large_running >= self._max_large:
                 self._large_jobs.append((job, owner))
                 return
-            # Counted when it is queued: otherwise a burst of large jobs could take all threads before the first one
-            # begins.
+            # Counted when it is queued: otherwise a burst of large jobs could take all threads before the first one begins.
             self._large_running += 1
         self.submit(functools.partial(self._run_large, job), owner, is_long=True)
 
@@ -211,8 +206,7 @@ class WorkerPool:
 
     def end_large(self) -> None:
         """Note that a large job has ended: start the next waiting one."""
-        # The slot is freed or passed on under one lock, so that there is never a moment with a free slot and a
-        # waiting job.
+        # The slot is freed or passed on under one lock, so that there is never a moment with a free slot and a waiting job.
         with self._lock:
             if not self._large_jobs:
                 self._large_running -= 1
@@ -265,8 +259,7 @@ class WorkerPool:
                 self._dispatch_locked()
 
     def shrink(self, now: float) -> None:
-        """Release threads of idle owners: hand them to waiting jobs, or end them if there are more owners than
-        threads.
+        """Release threads of idle owners: hand them to waiting jobs, or end them if there are more owners than threads.
 
         Call it every few seconds.
 
@@ -345,8 +338,7 @@ class WorkerPool:
         """Return whether there are more owners than threads, so that threads may be taken from owners."""
         if self._has_more_owners():
             return True
-        # The owner of the waiting job is one more. Owners that have ended release their threads in a moment, and do
-        # not count.
+        # The owner of the waiting job is one more. Owners that have ended release their threads in a moment, and do not count.
         owners = sum(1 for worker in self._workers if worker.owner is not None and worker.owner.keeps_worker)
         return bool(self._jobs) and owners >= self.maximum
 
@@ -380,9 +372,8 @@ class WorkerPool:
     def _begin_running(self, worker: Worker) -> None:
         """Discard the signal of a job that came before the thread ran. Called by the thread itself.
 
-        start() marks new threads as waiting. If the signal remained, a second one could follow before the thread's
-        next wait: a lock cannot be released twice, so the second submit() would raise RuntimeError, and its job would
-        never run.
+        start() marks new threads as waiting. If the signal remained, a second one could follow before the thread's next wait:
+        a lock cannot be released twice, so the second submit() would raise RuntimeError, and its job would never run.
         """
         with self._lock:
             if not worker.waiting:

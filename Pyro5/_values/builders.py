@@ -119,8 +119,7 @@ class Instance(Builder):
         build, name = inner.one, type_name(clazz)
 
         def one(value: Any) -> Any:
-            # The class or one of its bases: not isinstance(), which asks the value, and a class can answer what it
-            # likes.
+            # The class or one of its bases: not isinstance(), which asks the value, and a class can answer what it likes.
             if clazz in type(value).__mro__:
                 return value
             try:
@@ -232,8 +231,7 @@ class Member(Builder):
             return found
         super().__init__(one)
         kinds = set(map(type, values))
-        # bool equals int, and 1.0 equals 1: a table would accept both, so there is one for values of a single type
-        # only.
+        # bool equals int, and 1.0 equals 1: a table would accept both, so there is one for values of a single type only.
         self._kind = kinds.pop() if kinds in ({int}, {str}) else None
         self._members = {each.value: each for each in clazz} if self._kind else {}
 

@@ -59,8 +59,7 @@ def plain_copy(value: Any, for_serpent: bool = False, tagged: bool = False, arra
     if not registered_types.registered() and numpy_scalars.scalar_class() is None:
         return NO_COPY
     try:
-        # One attempt: as soon as anything else is found, the copy is discarded and the slow way takes the whole
-        # value.
+        # One attempt: as soon as anything else is found, the copy is discarded and the slow way takes the whole value.
         return _Copier(for_serpent, tagged, arrays_as_text, most_rows).copy(value, _MAX_DEPTH)
     except _OtherTypesError:
         return NO_COPY
@@ -114,8 +113,7 @@ class _Copier:
         if form is None or not {form.clazz}.issuperset(map(type, values)) or classes.is_replaced(values):
             return kind([self.copy(element, depth_left) for element in values])
         if len(values) <= self._rows_left and kind is list:
-            # Lists of instances are by far the largest values: sent as columns they are smaller, and quicker to
-            # convert.
+            # Lists of instances are by far the largest values: sent as columns they are smaller, and quicker to convert.
             return self._typed_list(form, values, depth_left)
         if form.fields and not self._tagged:
             return kind(self._rows(form, values, depth_left))

@@ -115,8 +115,7 @@ class SqlStorage(StorageWithDetails):
             raise
 
     def _prepare(self) -> str:
-        """Check that this is a writable name server database, and create missing tables and indexes; return its journal
-        mode.
+        """Check that this is a writable name server database, and create missing tables and indexes; return its journal mode.
         """
         with self._change() as database:
             tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
@@ -130,8 +129,7 @@ class SqlStorage(StorageWithDetails):
             for table, columns in _INDEXES:
                 _make_index(database, table, columns)
         with self._exclusively() as database:
-            # Each change is on the disk before it is acknowledged: a name that was registered survives a power
-            # failure.
+            # Each change is on the disk before it is acknowledged: a name that was registered survives a power failure.
             database.execute("PRAGMA synchronous = FULL")
             # This may fail (network file systems, other users of the file): then the journal mode stays as it is.
             with contextlib.suppress(sqlite3.OperationalError):
@@ -343,8 +341,7 @@ def _check_size(spec: str, path: str) -> None:
     """Raise an error for a file that is too short for a database but not empty: SQLite treats some of those as new, and would
     overwrite them.
 
-    The file must not be opened for this. Closing it would release the locks that other connections of this process hold on
-    it.
+    The file must not be opened for this. Closing it would release the locks that other connections of this process hold on it.
     """
     if os.path.exists(path) and 0 < os.path.getsize(path) < _SMALLEST_FILE_BYTES:
         raise unusable(spec, "the file is not an SQLite database")
