@@ -190,4 +190,4 @@ def serpent_name() -> str:
 
 # Before any other module of the package is imported, so that records logged during import are handled as well.
 configure_logging(os.environ)
-importlib.import_module("._text.printable", __name__).install_filter()
+importlib.import_module("._text", __name__).install_filter()

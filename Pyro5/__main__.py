@@ -11,7 +11,7 @@ from typing import Any, Iterator, List, Optional, Sequence
 from . import __version__
 from ._cli import console
 from ._cli.tool_table import TOOLS, load
-from ._text.suggestions import did_you_mean
+from ._text import did_you_mean
 
 
 def _command() -> str:

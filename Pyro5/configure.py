@@ -16,10 +16,9 @@ import sys
 from typing import TYPE_CHECKING, Any, ClassVar, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from . import LazyModule, __version__
-from ._settings.table import BY_NAME, SETTINGS, Setting, accept_bool, closest, from_environment, ignored_variables
-from ._settings.table import ENVIRONMENT_PREFIX as ENVIRONMENT_PREFIX
-from ._settings.table import origin, own, shown, suitable_values
-from ._settings.table import program_serializers as program_serializers
+from ._settings import BY_NAME, ENVIRONMENT_PREFIX as ENVIRONMENT_PREFIX, SETTINGS, Setting, accept_bool, closest
+from ._settings import from_environment, ignored_variables, origin, own, program_serializers as program_serializers
+from ._settings import shown, suitable_values
 from .constants import PROTOCOL_VERSION
 
 if TYPE_CHECKING:

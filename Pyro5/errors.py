@@ -31,8 +31,7 @@ import traceback
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Iterator, List, Optional, Set, Tuple, Type, TypeVar, Union
 
-from ._text.printable import one_line as one_line
-from ._text.printable import printable, printable_lines
+from ._text import one_line as one_line, printable, printable_lines
 
 if TYPE_CHECKING:
     _ExcClass = Union[Type[BaseException], BaseException, None]

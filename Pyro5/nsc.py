@@ -18,7 +18,7 @@ from . import LazyModule, NamedTuple, config, errors
 from ._cli import access_options, console
 from ._cli.parser import ToolParser
 from ._net.addresses import name_server_host
-from ._text.suggestions import did_you_mean
+from ._text import did_you_mean
 from ._values import plain
 from ._values.uri import URI
 from .client import locate_ns

@@ -9,7 +9,7 @@ import time
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Type
 
 from . import client, config as config
-from ._auth.setup import server_gate
+from ._auth import server_gate
 from ._calls.async_methods import AsyncMethods
 from ._calls.dispatch import Dispatcher
 from ._calls.error_log import RepeatFilter

@@ -16,8 +16,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "Pyro5"
 MODULES = """
     __init__
     constants
-    _text _text.printable _text.suggestions
-    _settings _settings.table
+    _text _settings
     errors configure callcontext
     _wire _wire.buffers protocol _wire.chunks _wire.reader _wire.features
     _values _values.plain _values.numpy_scalars _values.exceptions _values.classes _values.mismatch
@@ -32,7 +31,7 @@ MODULES = """
     serializers.serpent serializers.json serializers.marshal serializers.msgpack serializers
     _messages _messages.limits _messages.out_of_band
     _messages.requests _messages.batch_results _messages.replies _messages.handshake
-    _auth _auth.files
+    _auth.files
     _net _net.forks _net.tls_socket _net.tls_layer _net.tls _net.addresses _net.stream_sockets _net.shared_areas
     _net.shared_memory
     _net.offered_sockets
@@ -42,7 +41,7 @@ MODULES = """
     _observe.metrics_text
     _observe.trace_context _observe.process_end
     _http _http.head _http.lost_clients _http.connection _http.server _http.metrics_endpoint
-    _auth.exchange _auth.broadcasts _auth.credentials _auth.users _auth.gate _auth.setup
+    _auth.exchange _auth.broadcasts _auth.credentials _auth.users _auth.gate _auth
     _client _client.call_options _client.interception
     _client.failures _client.connection _client.connecting
     _client.ns_places

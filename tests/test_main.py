@@ -94,8 +94,7 @@ class Running(unittest.TestCase):
         done = run_python(code, PROJECT, PYTHONPATH=PROJECT)
         loaded: List[str] = done.stdout.splitlines()[-1].split()
         self.assertEqual(loaded, ["Pyro5._cli", "Pyro5._cli.console", "Pyro5._cli.parser", "Pyro5._cli.tool_table",
-                                  "Pyro5._settings", "Pyro5._settings.table", "Pyro5._text", "Pyro5._text.printable",
-                                  "Pyro5._text.suggestions", "Pyro5.configure", "Pyro5.constants", "Pyro5.errors",
+                                  "Pyro5._settings", "Pyro5._text", "Pyro5.configure", "Pyro5.constants", "Pyro5.errors",
                                   "Pyro5.tools", "Pyro5.tools.configuration"])
 
 

@@ -12,7 +12,7 @@ import socket
 from typing import Any, Awaitable, Callable, Dict, List, Mapping, Optional, Tuple, TypeVar
 
 from .. import NamedTuple, config, errors
-from .._auth.setup import client_exchange
+from .._auth import client_exchange
 from .._client.call_options import RANDOM
 from .._client.candidates import in_order_of_trial, note_unreachable
 from .._client.failures import connection_failure, handshake_hint

@@ -12,7 +12,7 @@ from .. import config
 from .._aio.name_server import keep_registered, registered_in_thread, sync_proxy
 from .._aio.naming import locate_ns
 from .._aio.proxy import Proxy
-from .._auth.setup import server_gate
+from .._auth import server_gate
 from .._calls.error_log import RepeatFilter
 from .._client.lease_keeper import Lease
 from .._daemon.daemon_object import DaemonObject

@@ -11,7 +11,7 @@ from .._objects import permissions
 from .._objects.objects import ObjectTable
 from .._observe.interceptors import of_daemons
 from .._observe.statistics import BATCH, GENERATED_IDS, OTHERS, Statistics
-from .._text.printable import printable_lines
+from .._text import printable_lines
 from ..constants import DAEMON_NAME
 from .error_log import ErrorLog, RepeatFilter, is_end_of_stream, refusal_reason
 from .handshakes import HandshakeReplies

@@ -12,7 +12,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Mapping, Optional
 
 from .. import LazyModule, errors
-from .._text.printable import printable
+from .._text import printable
 
 if TYPE_CHECKING:
     import signal

@@ -8,7 +8,7 @@ from typing import Callable, Iterable, Iterator, List, Optional
 
 from .. import NamedTuple, config
 from .._naming.host_lookup import HostLookups
-from .._text.printable import printable
+from .._text import printable
 
 log = logging.getLogger("Pyro5.tools.findings")
 

@@ -10,7 +10,7 @@ import functools
 from typing import Any, Iterator, List, Optional, Sequence
 
 from .. import __version__
-from .._text.suggestions import did_you_mean
+from .._text import did_you_mean
 
 
 class ToolParser(argparse.ArgumentParser):

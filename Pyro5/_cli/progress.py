@@ -9,7 +9,7 @@ import threading
 import time
 from typing import Any, Callable, Iterator, Optional, TextIO
 
-from .._text.printable import printable
+from .._text import printable
 
 FIRST_SECONDS = 1.0  # the line is only shown after this time
 INTERVAL_SECONDS = 0.2

@@ -14,7 +14,7 @@ import time
 from typing import Any, Callable, FrozenSet, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 from .. import callcontext, config, errors, protocol, socketutil
-from .._auth.setup import client_exchange
+from .._auth import client_exchange
 from .._messages import handshake, replies, requests
 from .._messages.out_of_band import BufferOptions, options_for
 from .._messages.requests import WireOptions

@@ -25,7 +25,7 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Optional, Set, TypeVar, Union
 
 from .. import LazyModule, config, errors, socketutil
-from .._auth.setup import broadcast_question
+from .._auth import broadcast_question
 from .._net import addresses
 from .._values.uri import URI
 from ..constants import NAMESERVER_NAME, NS_QUESTION

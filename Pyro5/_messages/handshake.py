@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from .. import LazyModule, callcontext, errors, protocol, serializers
-from .._text.printable import printable_lines
+from .._text import printable_lines
 from .._values import plain, recreation
 from .._wire import features
 from ..protocol import Buffer, ReceivingMessage, SendingMessage

@@ -12,7 +12,7 @@ import threading
 from typing import Any, Iterable, List, Optional, Tuple
 
 from .. import config, errors, socketutil
-from .._auth.setup import broadcast_answer
+from .._auth import broadcast_answer
 from .._net.wakeup import Wakeup
 from .._values.uri import URI
 from ..constants import NS_QUESTION

@@ -16,7 +16,7 @@ import time
 from typing import Any, Callable, Dict, FrozenSet, Generator, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, TypeVar
 
 from .. import NamedTuple, config, errors, serializers, socketutil
-from .._auth.setup import client_exchange
+from .._auth import client_exchange
 from .._messages import handshake, limits, replies, requests
 from .._messages.requests import WireOptions
 from .._net import addresses, tls

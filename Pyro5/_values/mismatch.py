@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Any, Callable, Iterable, Iterator, List, Optional, Tuple, TypeVar, Union
 
 from .. import errors
-from .._text.printable import printable
+from .._text import printable
 from . import plain
 from .classes import TAG
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple, Type
 
 from .. import errors
-from .._text.printable import printable
+from .._text import printable
 from . import classes, exceptions
 
 Dumps = Callable[[Any], Any]

@@ -21,7 +21,7 @@ from .._cli.object_options import json_text, plain
 from .._cli.parser import ToolParser
 from .._client.retry import with_retries
 from .._client.streams import ItemStream
-from .._text.suggestions import did_you_mean
+from .._text import did_you_mean
 from ..client import Proxy
 
 _KEYWORD = re.compile(r"([^\W\d]\w*)=(.*)", re.DOTALL)

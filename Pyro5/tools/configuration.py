@@ -15,9 +15,9 @@ from typing import Any, Dict, Optional, Sequence
 from .. import __version__, configure
 from .._cli import console
 from .._cli.parser import ToolParser
-from .._settings.table import from_environment
-from .._settings.table import origin as origin_of
-from .._settings.table import BY_NAME, own, shown
+from .._settings import from_environment
+from .._settings import origin as origin_of
+from .._settings import BY_NAME, own, shown
 from ..constants import PROTOCOL_VERSION
 
 

@@ -12,7 +12,7 @@ from Pyro5 import nsc
 from Pyro5._cli import completion_scripts, console
 from Pyro5._cli.parser import ToolParser
 from Pyro5._cli.tool_table import TOOLS, load
-from Pyro5._text.suggestions import did_you_mean
+from Pyro5._text import did_you_mean
 from Pyro5.tools import doctor, key, user
 from tests.support import ToolResult, run_main
 

@@ -14,7 +14,7 @@ from unittest import mock
 
 from Pyro5 import config, errors, nsc
 from Pyro5._objects.exposure import callback, expose, oneway
-from Pyro5._text.printable import LOGGERS, PrintableText, one_line, printable, printable_lines, traceback_text
+from Pyro5._text import LOGGERS, PrintableText, one_line, printable, printable_lines, traceback_text
 from Pyro5.client import Proxy
 from Pyro5.server import Daemon
 from Pyro5.tools import call, inspection

@@ -1,4 +1,4 @@
-"""The tables in docs/configuration.md are generated from the table in Pyro5/_settings/table.py.
+"""The tables in docs/configuration.md are generated from the table in Pyro5/_settings/__init__.py.
 
 ``python -m tests.docs.test_configuration write`` updates them.
 """
@@ -10,7 +10,7 @@ import sys
 import unittest
 from typing import Iterator, NamedTuple
 
-from Pyro5._settings.table import BOOL, FLOAT, HOST, INT, LEVEL, LIST, OPTIONAL_INT, OPTIONAL_TEXT, TEXT
+from Pyro5._settings import BOOL, FLOAT, HOST, INT, LEVEL, LIST, OPTIONAL_INT, OPTIONAL_TEXT, TEXT
 from Pyro5.configure import ENVIRONMENT_PREFIX, SETTINGS, Setting
 from tests.support import PROJECT
 
