@@ -342,10 +342,8 @@ class SocketConnection:
         if self.keep_open:
             return
         # Another thread may be blocked in a receive: shutdown wakes it, close alone would not.
-        try:
+        with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         self.sock.close()
 
     def free_tracked_resources(self) -> None:

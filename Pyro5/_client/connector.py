@@ -1,5 +1,4 @@
-"""The connections of a proxy: opening them, keeping further ones for other threads, closing them.
-"""
+"""The connections of a proxy: opening them, keeping further ones for other threads, closing them."""
 from __future__ import annotations
 
 import logging

@@ -12,8 +12,7 @@ log = logging.getLogger("Pyro5.client")
 
 
 class BackgroundCalls:
-    """Runs the calls of one proxy in threads, which end when there are no more calls. Thread-safe.
-    """
+    """Runs the calls of one proxy in threads, which end when there are no more calls. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards the rest

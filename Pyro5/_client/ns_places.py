@@ -83,10 +83,7 @@ def _location_of(nameserver: URI) -> str:
 
 
 def _nameserver_uri(host: str, port: Optional[int]) -> URI:
-    if URI.isUnixsockLocation(host):
-        location = host
-    else:
-        location = socketutil.address_text((host, port or config.NS_PORT))
+    location = host if URI.isUnixsockLocation(host) else socketutil.address_text((host, port or config.NS_PORT))
     return URI("PYRO:%s@%s" % (NAMESERVER_NAME, location))
 
 

@@ -103,8 +103,7 @@ class HttpServer:
         self._wakeup.wake()
 
     def close(self) -> None:
-        """Stop, wait for requests in progress (for SHUTDOWN_TIMEOUT seconds at most), and close everything.
-        """
+        """Stop, wait for requests in progress (for SHUTDOWN_TIMEOUT seconds at most), and close everything."""
         # First end only the receiving direction: idle connections see the end of input and close, while requests in progress
         # can still send their responses.
         self.stop()

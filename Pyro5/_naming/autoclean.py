@@ -156,18 +156,15 @@ def uri_to_check(name: str, uri_text: str) -> Optional[URI]:
     return uri if uri.protocol == "PYRO" else None
 
 
-def problems_of(entries: Iterable[Entry], prober: Any = None) -> Dict[Entry, Optional[str]]:
+def problems_of(entries: Iterable[Entry]) -> Dict[Entry, Optional[str]]:
     """Check many objects at the same time; return why each of them cannot be used, or None if it can.
 
     Left out are names that refer to other names, the name server itself, and objects whose server does not answer in time.
-
-    Args:
-        prober: checks the servers; a `Prober` or an object with the same methods.
     """
     servers, questions = _by_server(entries)
     problems: Dict[Entry, Optional[str]] = {}
-    with contextlib.closing(prober or Prober()) as asking:
-        for question, answer in asking.ask(questions):
+    with contextlib.closing(Prober()) as prober:
+        for question, answer in prober.ask(questions):
             for entry, object_id in servers[str(question.uri.location)]:
                 problems[entry] = _problem(answer, object_id)
     return problems

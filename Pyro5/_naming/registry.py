@@ -1,5 +1,4 @@
-"""The object that implements a name server: maps names to uris, with metadata tags, on top of a storage.
-"""
+"""The object that implements a name server: maps names to uris, with metadata tags, on top of a storage."""
 from __future__ import annotations
 
 import logging

@@ -15,7 +15,6 @@ intercept_clients = of_clients.add
 
 
 def remove_client_interceptor(interceptor: Callable[..., Any]) -> None:
-    """Remove an interceptor that `intercept_clients` of `Pyro5.api` or `Pyro5.aio` has installed; ignored if there is none.
-    """
+    """Remove an interceptor that `intercept_clients` of `Pyro5.api` or `Pyro5.aio` has installed; ignored if there is none."""
     of_clients.remove(interceptor)
     of_asyncio_clients.remove(interceptor)

@@ -39,11 +39,9 @@ def _changing(path: str) -> Iterator[Dict[str, Any]]:
     """Read the file, and write it when the block has changed the document. One process at a time."""
     lock = None
     # The directory is locked, because the file itself is replaced by each change.
-    try:
+    with contextlib.suppress(AttributeError, OSError):  # Windows, or a file system without locks
         lock = os.open(os.path.dirname(os.path.realpath(path)), os.O_RDONLY)
         fcntl.flock(lock, fcntl.LOCK_EX)
-    except (AttributeError, OSError):
-        pass  # Windows, or a file system without locks
     try:
         document = users.load(path)
         # Not reached after an exception: the file stays as it was.

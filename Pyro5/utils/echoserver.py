@@ -1,5 +1,4 @@
-"""A test object, and a server for it: ``python -m Pyro5.utils.echoserver``, optionally with a name server.
-"""
+"""A test object, and a server for it: ``python -m Pyro5.utils.echoserver``, optionally with a name server."""
 from __future__ import annotations
 
 import argparse

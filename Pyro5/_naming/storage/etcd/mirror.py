@@ -42,8 +42,7 @@ class Mirror:
         return self._keys + len(self._foreign)
 
     def records(self, name: str) -> Dict[str, Tuple[Record, int]]:
-        """Return the records of a name and their revisions: member, empty for a plain registration -> record, oldest first.
-        """
+        """Return the records of a name and their revisions: member, empty for a plain registration -> record, oldest first."""
         with self.lock:
             found = self._records.get(name)
             if found is not None:
