@@ -446,6 +446,9 @@ class Tables(unittest.TestCase):
             self.assertFalse(large_buffers.contain_none((value,)), value)
             self.assertFalse(large_buffers.has_no_buffers([[value]]), value)
         self.assertTrue(large_buffers.contain_none({"a": 1}.values()) and large_buffers.contain_none(()))
+        for long, expected in (([1.5] * 256, True), ([1.5] * 257, False), ([1.5] * 100 + [LARGE], False),
+                               ([1.5] * 100 + [[1]], False), (dict.fromkeys(range(200), "text"), True)):
+            self.assertIs(expected, large_buffers.has_no_buffers(long))
 
     def test_long_containers_are_searched_if_the_first_element_has_a_buffer(self) -> None:
         for value, count in (([LARGE] * 20, 20), ([{"a": LARGE}] * 20, 20), ([1, LARGE] * 20, 0), ((1, [2, [3, [LARGE]]]), 1),

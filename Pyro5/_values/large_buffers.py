@@ -39,6 +39,7 @@ _SEQUENCES = frozenset((list, tuple))
 _MAX_DEPTH = 4  # of containers in which bytes are searched: the parts of deeper ones are usually small
 _FEW = 8  # elements; of a longer container the first one decides whether the others are searched
 _MANY = 4096  # elements; fewer are looked at together
+_MANY_FLAT = 256  # elements of a container without others; the general way takes as long as looking at the types of 500
 _MANY_OF_FEW = 64  # elements of a message that `contain_none` looks at: of more, it may take as long as serializing them
 
 
@@ -197,7 +198,8 @@ def all_with_references(values: Sequence[Any], outgoing: Outgoing) -> Sequence[A
 def has_no_buffers(container: Any) -> bool:
     """Return the same as `contain_none` for one dict, list or tuple, in half the time if it has numbers and texts only."""
     values = container.values() if type(container) is dict else container
-    return len(values) <= _MANY_OF_FEW and (SMALL.issuperset(map(type, values)) or contain_none(values))
+    return (len(values) <= _MANY_FLAT and SMALL.issuperset(map(type, values))
+            or len(values) <= _MANY_OF_FEW and contain_none(values))
 
 
 def contain_none(values: Collection[Any]) -> bool:

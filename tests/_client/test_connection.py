@@ -171,14 +171,6 @@ class PlainRoundTripTests(PairTestCase):
         with self.assertRaisesRegex(errors.ProtocolError, "sequence number is 7, expected 1"):
             self.call(conn)
 
-    def test_a_small_limit(self) -> None:
-        conn, other = self.pair(1000)
-        other.sendall(self.reply())
-        self.assertEqual("answer", SERPENT.loads(self.call(conn).data))
-        other.sendall(self.reply("x" * 1000))
-        with self.assertRaisesRegex(errors.ProtocolError, "too large"):
-            self.call(conn)
-
     def test_a_late_reply_first(self) -> None:
         conn, other = self.pair()
         conn.late.add(9)

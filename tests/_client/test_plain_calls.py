@@ -9,7 +9,7 @@ import uuid
 from typing import Any, Callable, Iterator, List, Tuple
 from unittest import mock
 
-from Pyro5 import client, config, errors, serializers
+from Pyro5 import client, config, configure, errors, serializers
 from Pyro5._client import plain_calls
 from Pyro5._client.retry import Retry
 from Pyro5._objects.exposure import expose, oneway
@@ -198,7 +198,7 @@ class WhatIsPlain(PlainCallsTestCase):
         self.assert_plain(True, lambda: self.proxy.echo(1))
 
     def test_settings(self) -> None:
-        for name, value in (("COMPRESSION", True), ("LOGWIRE", True)):
+        for name, value in (("COMPRESSION", True), ("LOGWIRE", True), ("MAX_MESSAGE_SIZE", 5000)):
             before = getattr(config, name)
             with self.subTest(name):
                 self.assert_other_way(lambda: setattr(config, name, value),  # noqa: B023
@@ -241,6 +241,7 @@ class WhatIsPlain(PlainCallsTestCase):
         self.proxy.echo(1)
         before = self.proxy._pyro.fork_count
         self.proxy._pyro.fork_count = before - 1
+        configure.global_version.renew()  # as each child process does
         self.assertEqual([[2], {}], self.assert_plain(False, lambda: self.proxy.echo(2)))
 
 
