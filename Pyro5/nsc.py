@@ -14,7 +14,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Optional, Sequence
 
-from . import LazyModule, NamedTuple, config, errors
+from . import LazyModule, config, errors
 from ._cli import access_options, console
 from ._cli.parser import ToolParser
 from ._net.addresses import name_server_host
@@ -234,15 +234,20 @@ def _watch(nameserver: Any, options: argparse.Namespace) -> None:
             console.say("%s    %s" % (text, _metadata_text(event.metadata)) if event.metadata else text)
 
 
-class Command(NamedTuple):
-    """The function of a command, and how many arguments it takes."""
+class Command:
+    """The function of a command, and how many arguments it takes.
 
-    run: Callable[[Any, argparse.Namespace], None]
-    least: int                  # minimum number of arguments
-    most: Optional[int]         # maximum number of arguments; None means no limit
-    usage: str = ""             # argument names for the usage text
-    complaint: str = ""         # printed when the number of arguments is wrong
-    lists: bool = False         # accepts --alive
+    Args:
+        least, most: minimum and maximum number of arguments; None means no limit.
+        usage: argument names for the usage text.
+        complaint: printed when the number of arguments is wrong.
+        lists: whether it accepts --alive.
+    """
+
+    def __init__(self, run: Callable[[Any, argparse.Namespace], None], least: int, most: Optional[int], usage: str = "",
+                 complaint: str = "", lists: bool = False) -> None:
+        self.run, self.least, self.most = run, least, most
+        self.usage, self.complaint, self.lists = usage, complaint, lists
 
 
 COMMANDS = {

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, 
 from .. import LazyModule, errors
 from .._values import classes, mismatch, plain_copy, recreation
 from .._values.mismatch import CallMismatch, Mismatch
-from .._values.containers import Data
 
 if TYPE_CHECKING:
     from .._values import exceptions
+    from .._values.containers import Data
+
+    CallPayload = Tuple[Any, Any, Any, Any]  # object id, method, args, kwargs
+    Payload = Union[bytes, List[bytes]]  # in one piece, or in several
 else:
+    CallPayload = Data = Payload = Any
     exceptions = LazyModule(globals(), ".._values.exceptions")
 
 __all__ = ["SerializerBase", "Data", "CallPayload", "Payload", "is_long", "is_long_dict", "may_be_tagged", "may_have_tag",
            "register_own", "too_deep"]
-
-CallPayload = Tuple[Any, Any, Any, Any]      # object id, method, args, kwargs
-Payload = Union[bytes, List[bytes]]          # in one piece, or in several
 
 # The bits of the number of a dialect; see the module _wire.features.
 _TAGGED, _LITERAL_BYTES = 1, 2

@@ -8,7 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .. import LazyModule, config, serpent_name
-from .._values import classes, containers, hash_flooding, plain, plain_copy
+from .._values import classes, hash_flooding, plain, plain_copy
 from .._values.serpent import reader, writer
 from .._values.serpent.writer import HEADER, SHORT_TEXT
 from .base import CallPayload, Data, Payload, SerializerBase, is_long, is_long_dict, may_have_tag, register_own
@@ -16,11 +16,13 @@ from .base import CallPayload, Data, Payload, SerializerBase, is_long, is_long_d
 if TYPE_CHECKING:
     import binascii
 
+    from .._values import containers
     from .._values.serpent import calls, chunks, slow_writer
 else:
     binascii = LazyModule(globals(), "binascii")
     calls = LazyModule(globals(), ".._values.serpent.calls")
     chunks = LazyModule(globals(), ".._values.serpent.chunks")
+    containers = LazyModule(globals(), ".._values.containers")
     slow_writer = LazyModule(globals(), ".._values.serpent.slow_writer")
 
 __all__ = ["SerpentSerializer"]
