@@ -5,7 +5,7 @@ import time
 from contextvars import ContextVar
 from typing import Any, Callable, Container, Mapping, Optional
 
-from .. import NamedTuple, callcontext
+from .. import callcontext
 from .._wire import features
 from ..serializers import SerializerBase
 
@@ -14,22 +14,31 @@ RANDOM = "random"
 _PICKS = (RANDOM, "least")
 
 
-class CallOptions(NamedTuple):
+class CallOptions:
     """Options of the calls that one link makes in this context.
 
     `_pyroInvoke` may be overridden, and has no parameter for them; a context variable passes them by. Calls of other links
     in the same context, such as those of an overridden `_pyroInvoke`, are not affected.
+
+    Args:
+        deadline: monotonic time by which the call must have ended.
+        on_sending: called before a request is sent, with its correlation id (None: the server cannot cancel calls) and
+            sequence number.
+        is_attempt: a call that fails is repeated by the caller.
+        thread: the thread that the call is made for, if another one makes it.
+        traceparent: the W3C trace context to send.
     """
 
-    link: Any
-    deadline: Optional[float] = None  # monotonic time by which the call must have ended
-    serializer: Optional[SerializerBase] = None
-    annotations: Optional[Mapping[str, bytes]] = None
-    # called before a request is sent, with its correlation id (None: the server cannot cancel calls) and sequence number
-    on_sending: Optional[Callable[[Optional[bytes], int], None]] = None
-    is_attempt: bool = False  # a call that fails is repeated by the caller
-    thread: int = 0  # the thread that the call is made for, if another one makes it
-    traceparent: str = ""  # the W3C trace context to send
+    def __init__(self, link: Any, deadline: Optional[float] = None, serializer: Optional[SerializerBase] = None,
+                 annotations: Optional[Mapping[str, bytes]] = None,
+                 on_sending: Optional[Callable[[Optional[bytes], int], None]] = None, is_attempt: bool = False,
+                 thread: int = 0, traceparent: str = "") -> None:
+        self.link, self.deadline, self.serializer, self.annotations = link, deadline, serializer, annotations
+        self.on_sending, self.is_attempt, self.thread, self.traceparent = on_sending, is_attempt, thread, traceparent
+
+    def replaced(self, **changes: Any) -> CallOptions:
+        """Return a copy in which these are different."""
+        return CallOptions(**{**vars(self), **changes})
 
 
 current_options: ContextVar[Optional[CallOptions]] = ContextVar("Pyro5.call_options", default=None)

@@ -46,7 +46,7 @@ def run_intercepted(link: Any, send: Callable[..., Any], name: str, args: Sequen
 def _sending(link: Any, call: InterceptedCall) -> Iterator[None]:
     """Make the next call of this link carry what the interceptors have set."""
     options = options_for(link) or CallOptions(link)
-    token = current_options.set(options._replace(annotations=call.annotations, traceparent=call.traceparent))
+    token = current_options.set(options.replaced(annotations=call.annotations, traceparent=call.traceparent))
     before = callcontext.correlation_bytes()
     callcontext.current_context.correlation_id = call.correlation_id
     try:

@@ -146,7 +146,7 @@ def _within_seconds(link: Any, connect: Callable[[], T]) -> T:
     """Connect to one of several name servers: one that does not answer must not use up the time for the others."""
     seconds = earlier(FAILOVER_SECONDS, effective_timeout(link.timeout)) or FAILOVER_SECONDS
     options = options_for(link) or CallOptions(link)
-    token = current_options.set(options._replace(deadline=earlier(time.monotonic() + seconds, deadline_for(link))))
+    token = current_options.set(options.replaced(deadline=earlier(time.monotonic() + seconds, deadline_for(link))))
     try:
         return connect()
     finally:

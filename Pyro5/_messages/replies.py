@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, Iterator, List, Mapping, NoReturn, Optional
 
-from .. import LazyModule, NamedTuple, errors, protocol
+from .. import LazyModule, errors, protocol
 from .._values import classes, plain, recreation
 from .._values.large_buffers import SMALL
 from ..constants import DAEMON_NAME, NEXT_ITEM_METHOD
@@ -62,14 +62,13 @@ def _dict_to_wrapper(data: Mapping[str, Any], convert: classes.Convert) -> Excep
     return ExceptionWrapper(exception)
 
 
-class ReplyTo(NamedTuple):
+class ReplyTo:
     """The values that a reply repeats from its request, and the options of its encoding."""
 
-    seq: int
-    serializer: SerializerBase
-    correlation_id: bytes
-    annotations: Mapping[str, Buffer]
-    wire: WireOptions
+    def __init__(self, seq: int, serializer: SerializerBase, correlation_id: bytes, annotations: Mapping[str, Buffer],
+                 wire: WireOptions) -> None:
+        self.seq, self.serializer, self.correlation_id = seq, serializer, correlation_id
+        self.annotations, self.wire = annotations, wire
 
 
 def payload_reply(to: ReplyTo, flags: int, payload: Payload, annotations: Mapping[str, Buffer]) -> SendingMessage:
@@ -162,14 +161,15 @@ def exception_reply(to: ReplyTo, exception: BaseException, traceback_lines: List
     finally:
         # Restore the attribute: the server may raise the same exception object again, where it is not a remote exception.
         set_remote_traceback(exception, carried)
-    bare = to._replace(wire=WireOptions(), annotations={})
     with contextlib.suppress(Exception):
         return _first_within_limit(to, errors.PyroError(reason[:2000]), traceback_lines, [])
     # Still too large, or the annotations cannot be sent: without limit and annotations.
     with contextlib.suppress(Exception):
+        bare = ReplyTo(to.seq, to.serializer, to.correlation_id, {}, WireOptions())
         return _first_within_limit(bare, errors.PyroError(reason[:200]), [])
     # A serializer of the program that fails for everything. The client refuses the reply, and does not wait for another one.
-    return _first_within_limit(bare._replace(serializer=get_serializer("marshal")), errors.PyroError(reason[:200]), [])
+    bare = ReplyTo(to.seq, get_serializer("marshal"), to.correlation_id, {}, WireOptions())
+    return _first_within_limit(bare, errors.PyroError(reason[:200]), [])
 
 
 @contextlib.contextmanager

@@ -87,7 +87,8 @@ class Replies(InFreshContext):
             replies.parse_reply(over_the_wire(reply), SERPENT)
 
     def test_annotations_that_cannot_be_sent(self) -> None:
-        bad = reply_to()._replace(annotations={"TOO LONG": b"x"})
+        bad = reply_to()
+        bad.annotations = {"TOO LONG": b"x"}
         with self.assertRaises(errors.ProtocolError):
             replies.value_reply(bad, 1)
         with self.assertRaisesRegex((ValueError, errors.PyroError), "the reason"):
