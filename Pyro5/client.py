@@ -17,8 +17,7 @@ from ._client.methods import _RemoteMethod, repeated
 from ._client.name_server import NameServerMethods, located
 from ._client.operators import ProxyOperators, may_be_remote
 from ._client.plain_calls import NOT_MADE, call_plainly
-from ._client.proxy_connecting import ProxyConnecting
-from ._client.proxy_state import STATE_ENTRIES
+from ._client.proxy_state import STATE_ENTRIES, ProxyState
 from ._client.retry import Retry
 from ._messages import replies, requests
 from ._messages.handshake import HELLO
@@ -50,7 +49,7 @@ _HOOKS = frozenset(("_pyroInvoke", "_pyroAnnotations", "_pyroValidateHandshake")
 WIRE_TAG = "Pyro5.client.Proxy"
 
 
-class Proxy(ProxyConnecting, ProxyOperators, metaclass=ProxyClass):
+class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
     """Represents a remote object: method calls and attribute accesses are sent to it over the network.
 
     Any thread may use a proxy. Calls of several threads run at the same time, over up to PROXY_CONNECTIONS connections, if

@@ -17,7 +17,7 @@ from ._calls.plain_calls import PlainCalls
 from ._daemon.daemon_object import DaemonObject
 from ._daemon.registrations import Registrations
 from ._daemon.transports import Host, check_processes, dispatch_options, listen, nat_address, supervise
-from ._net.forks import forks
+from ._net import forks
 from ._net.offered_sockets import offered_sockets
 from ._objects import marks
 from ._objects.exposure import behavior, callback, expose, oneway

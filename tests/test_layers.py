@@ -32,7 +32,7 @@ MODULES = """
     _messages _messages.limits _messages.out_of_band
     _messages.requests _messages.batch_results _messages.replies _messages.handshake
     _auth.files
-    _net _net.forks _net.tls_socket _net.tls_layer _net.tls _net.addresses _net.stream_sockets _net.shared_areas
+    _net _net.tls_socket _net.tls_layer _net.tls _net.addresses _net.stream_sockets _net.shared_areas
     _net.shared_memory
     _net.offered_sockets
     socketutil _net.tls_guard _net.polling_policy _net.busy_poll
@@ -51,7 +51,7 @@ MODULES = """
     _client.calls _client.link _client.plain_calls
     _client.batch _client.streams _client.signatures _client.exclusive
     _client.methods
-    _client.proxy_state _client.proxy_connecting _client.operators
+    _client.proxy_state _client.operators
     _client.lease_keeper _client.watches _client.name_server typed client
     _aio _aio.connection _aio.idle _aio.waiting _aio.connecting _aio.connections _aio.link _aio.exclusive
     _aio.streams _aio.calls
@@ -122,7 +122,7 @@ LATE_IMPORTS = {
     ("_cli.tool_table", "load"): "a tool is loaded when it is asked for",
     ("_naming.storage.dbm", "_open"): "what is in a dbm file decides which module reads it",
     ("observe.opentelemetry", "_load"): "the package is optional",
-    ("_client.proxy_connecting", "load_endpoint"): "only clients with callback objects need a daemon",
+    ("_client.proxy_state", "load_endpoint"): "only clients with callback objects need a daemon",
     ("server", "__getattr__"): "for programs that write Pyro5.server.core and the like",
     ("client", "__getattr__"): "for programs that write Pyro5.client.core and the like",
     ("__init__", "__getattr__"): "config and current_context are loaded when asked for",

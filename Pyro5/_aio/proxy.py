@@ -7,8 +7,7 @@ from typing import Any, AsyncContextManager, Dict, Generator, Iterator, Optional
 from .._client.batch import CollectedCalls, results_of
 from .._client.call_options import checked_pick
 from .._client.operators import may_be_remote
-from .._client.proxy_connecting import register_callback
-from .._client.proxy_state import STATE_ENTRIES, CommonState
+from .._client.proxy_state import STATE_ENTRIES, CommonState, register_callback
 from .._client.results import rebuilt_batch, with_interface
 from .._client.retry import Retry
 from .._messages.requests import BATCH_METHOD

@@ -15,7 +15,7 @@ from typing import Any, Optional, Union
 
 from .. import NamedTuple, errors
 from .._messages.requests import ARGUMENTS, Call, checked_call, no_call
-from .._net.forks import forks
+from .._net import forks
 from .._values.mismatch import CallMismatch
 from ..callcontext import get_request, new_correlation_bytes
 from ..configure import global_version

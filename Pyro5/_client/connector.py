@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Set, Tuple, Uni
 from .. import LazyModule, config, errors, serializers
 from .._messages.requests import WireOptions
 from .._net.addresses import is_offered
-from .._net.forks import forks
+from .._net import forks
 from .._values import plain
 from .._values.uri import URI
 from ..configure import global_version

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
 from .. import LazyModule, callcontext, config, errors
 from .._messages import requests
-from .._net.forks import forks
+from .._net import forks
 from .._values.uri import URI
 from ..constants import CANCEL_METHOD, CLOSE_STREAM_METHOD, DAEMON_NAME
 from ..protocol import FLAGS_ONEWAY

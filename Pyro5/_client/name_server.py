@@ -48,7 +48,7 @@ class NameServerMethods(ProxyState):
     def _pyroInvoke(self, methodname: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]], flags: int = 0,
                     objectId: Optional[str] = None) -> Any:
         changed = old_arguments(methodname, vargs, kwargs, self._pyroMethods)
-        own = super()._pyroInvoke  # type: ignore[misc]  # that of Proxy
+        own = super()._pyroInvoke  # that of Proxy
         invoke = functools.partial(own, methodname, vargs, kwargs if changed is None else changed, flags, objectId)
         try:
             return invoke()
@@ -64,7 +64,7 @@ class NameServerMethods(ProxyState):
         return alternatives(str(self._pyroLocated[0]), self._pyroLocated[1], self._pyro.uri) if self._pyroLocated else []
 
     def _pyroConnect(self, replace_uri: bool = False) -> Any:
-        connect = super()._pyroConnect  # type: ignore[misc]  # that of Proxy
+        connect = super()._pyroConnect  # that of Proxy
         others = self._pyroAlternatives()
         if not others:
             return connect(replace_uri)

@@ -9,7 +9,7 @@ from collections import deque
 from typing import Any, Callable, Deque, Iterator, Optional, Sequence, Tuple
 
 from .. import config, errors, protocol
-from .._net.forks import forks
+from .._net import forks
 from .._values import plain
 from ..constants import CLOSE_STREAM_METHOD, DAEMON_NAME, NEXT_ITEM_METHOD
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 import unittest
 
-from Pyro5._net.forks import forks
+from Pyro5._net import forks
 from Pyro5.configure import global_version
 
 
