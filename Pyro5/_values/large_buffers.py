@@ -272,7 +272,7 @@ def _replaced(value: Any, outgoing: Outgoing, types: FrozenSet[type], depth_left
     if kind not in _CONTAINERS or not value or not depth_left:
         return value
     # Keys are not searched: large ones would be unusual, and they have to be hashable.
-    elements: Iterable[Any] = value.values() if kind is dict else value
+    elements: Collection[Any] = value.values() if kind is dict else value
     if not _may_contain(elements, len(value), types, depth_left):
         return value
     # For 200 records without bytes, of which some values are lists, this takes 150 byte codes; the search below takes 65 000.
