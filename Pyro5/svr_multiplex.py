@@ -102,8 +102,9 @@ class SocketServer_Multiplex(SocketServer):
             if is_timeout(x) or events_wanted(x, selectors.EVENT_READ):
                 return
             raise
-        # While other clients wait, a large request has its turn in serve().
-        if (large is None or not self.turn_is_shared) and self.callbacks.answer_plainly(connection, data, large):
+        # While other clients wait, a long request has its turn in serve().
+        is_short = large is None and len(data) <= SHORT_REQUEST_BYTES
+        if (is_short or not self.turn_is_shared) and self.callbacks.answer_plainly(connection, data, large):
             if connection.is_plain:
                 # This is all that is to be done before its next request. Most programs set no timeout.
                 if self._idle_deadlines.seconds > 0:

@@ -10,6 +10,7 @@ call has begun, this does the same as the dispatcher, in the same order, and use
 from __future__ import annotations
 
 import struct
+import sys
 from contextvars import copy_context
 from typing import Any, Optional, Union
 
@@ -27,6 +28,7 @@ from .dispatch import Dispatcher
 from .reply_encoding import joined
 
 _unpack, _pack = PLAIN_HEADER.unpack_from, PLAIN_HEADER.pack
+_SHORT_SIZES = SHORT_REQUEST_BYTES << 32  # as in PLAIN_HEADER
 
 
 class _Form(NamedTuple):
@@ -56,7 +58,7 @@ class PlainCalls:
     def set_options(self, version: int) -> None:
         """Use the options that the dispatcher has from now on, which are those of this version of the settings."""
         options = self._dispatcher.options
-        self._max_sizes = min(options.wire.max_size or SHORT_REQUEST_BYTES, SHORT_REQUEST_BYTES) << 32
+        self._max_sizes = (options.wire.max_size or sys.maxsize) << 32
         self._version = -1 if options.log_wire or options.stall_seconds > 0 else version
 
     def answer(self, connection: Any, data: bytes, large: Optional[bytes] = None) -> bool:
@@ -83,6 +85,8 @@ class PlainCalls:
         if (form is None or large is None and (sizes != len(data) - HEADER_SIZE << 32 or sizes > self._max_sizes)
                 or end != HEADER_END or self._daemon.handleRequest != self._handle_request):
             return False
+        if large is None and sizes > _SHORT_SIZES:
+            large = data[HEADER_SIZE:]  # decoded as those that have arrived apart from their header
         if not form.flags:
             correlation_id = new_correlation_bytes()
         number = forks.number

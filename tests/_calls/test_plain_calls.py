@@ -3,8 +3,10 @@ from __future__ import annotations
 
 import unittest
 from typing import Any, Dict, List, Optional, Tuple
+from unittest import mock
 
 from Pyro5 import config, errors, protocol, serializers
+from Pyro5._calls.decoding import RequestDecoder
 from Pyro5._calls.plain_calls import PlainCalls
 from Pyro5.callcontext import current_context
 from Pyro5.configure import global_version
@@ -165,7 +167,13 @@ class WhatIsPlain(PlainCallsTestCase):
             self.assertFalse(self.is_plain(data[:6] + bytes((kind,)) + data[7:]))
 
     def test_sizes(self) -> None:
-        self.assertFalse(self.is_plain(self.request("x" * 10000)))  # one long request is decoded at a time
+        for size, is_long in ((8000, False), (10000, True), (60000, True)):
+            with mock.patch.object(RequestDecoder, "parse_long", autospec=True,
+                                   side_effect=RequestDecoder.parse_long) as parse:
+                self.assertTrue(self.is_plain(self.request("x" * size)))
+                self.assertEqual(is_long, parse.called)  # one long request is decoded at a time
+        self.configure(max_size=9000)
+        self.assertFalse(self.is_plain(self.request("x" * 10000)))
         self.configure(max_size=1000)
         self.assertTrue(self.is_plain(self.request("x" * 800)))
         self.assertFalse(self.is_plain(self.request("x" * 1000)))
