@@ -235,13 +235,8 @@ def _watch(nameserver: Any, options: argparse.Namespace) -> None:
 
 
 class Command:
-    """The function of a command, and how many arguments it takes.
-
-    Args:
-        least, most: minimum and maximum number of arguments; None means no limit.
-        usage: argument names for the usage text.
-        complaint: printed when the number of arguments is wrong.
-        lists: whether it accepts --alive.
+    """The function of a command; how many arguments it takes (None means no limit), their names for the usage text, and what
+    is printed when their number is wrong; whether it accepts --alive.
     """
 
     def __init__(self, run: Callable[[Any, argparse.Namespace], None], least: int, most: Optional[int], usage: str = "",

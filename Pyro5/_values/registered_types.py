@@ -13,13 +13,12 @@ import types
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 
 from .. import LazyModule, NamedTuple
-from . import classes
+from . import classes, exceptions
 
 if TYPE_CHECKING:
-    from . import exceptions, numpy_arrays, pandas_tables, plain_forms, shapes
+    from . import numpy_arrays, pandas_tables, plain_forms, shapes
 else:
     # for programs that register types: they import inspect, pathlib, decimal, ...
-    exceptions = LazyModule(globals(), ".exceptions")
     numpy_arrays = LazyModule(globals(), ".numpy_arrays")
     pandas_tables = LazyModule(globals(), ".pandas_tables")
     plain_forms = LazyModule(globals(), ".plain_forms")
