@@ -215,12 +215,6 @@ register_own(MsgpackSerializer)
 
 
 def _to_ext(obj: Any) -> Optional[Tuple[int, bytes]]:
-    if isinstance(obj, complex):
-        return _EXT_COMPLEX, struct.pack("=dd", obj.real, obj.imag)
-    if isinstance(obj, numbers.Integral):
-        return _EXT_NUMBER, b"%d" % int(obj)
-    if isinstance(obj, fractions.Fraction):
-        return _EXT_NUMBER, str(obj).encode("ascii")
     if isinstance(obj, datetime.datetime):
         if obj.tzinfo is not None:
             # 5.x would send local time without the zone: the receiver could not know that it is wrong.
@@ -228,7 +222,11 @@ def _to_ext(obj: Any) -> Optional[Tuple[int, bytes]]:
         return _EXT_DATETIME, struct.pack("=d", obj.timestamp())
     if isinstance(obj, datetime.date):
         return _EXT_DATE, struct.pack("l", obj.toordinal())  # 5.x sends a C long, whose size depends on the platform
-    return None
+    if isinstance(obj, complex):
+        return _EXT_COMPLEX, struct.pack("=dd", obj.real, obj.imag)
+    if isinstance(obj, numbers.Integral):
+        return _EXT_NUMBER, b"%d" % int(obj)
+    return (_EXT_NUMBER, str(obj).encode("ascii")) if isinstance(obj, fractions.Fraction) else None
 
 
 def _from_ext(code: int, data: bytes) -> Any:
