@@ -29,11 +29,9 @@ log = logging.getLogger("Pyro5.server.connection")
 # those of other new ones (with 2 seconds, 20 clients that connect again for each request left others a third of their calls).
 NEW_SECONDS = 5.0
 SECONDS_PER_BYTE = 1e-6  # an estimate of the time to deserialize costly values
-# The annotations of a handshake may have this many times MAX_HANDSHAKE_SIZE: older clients send those of the first
-# call.
+# The annotations of a handshake may have this many times MAX_HANDSHAKE_SIZE: older clients send those of the first call.
 HANDSHAKE_ANNOTATIONS_FACTOR = 16
-# The decompressed size that a handshake may have in any case, and as a multiple of its compressed size: it costs time
-# to decode.
+# The decompressed size that a handshake may have in any case, and as a multiple of its compressed size: decoding takes time.
 HANDSHAKE_INFLATED, HANDSHAKE_INFLATED_RATIO = 16384, 8
 
 
@@ -371,6 +369,8 @@ class ServerConnection(DetachedCalls):
             OSError: no data is available (see events_wanted and is_timeout), or the connection is lost.
         """
         self.is_plain = False
+        if self.is_shared:
+            self.end_sharing()
         source = self._source if may_wait is None else self.receiver()
         if self.reader.mid_body or self.pending is not None:
             return self.reader.receive_from(source) > 0
@@ -405,7 +405,7 @@ class ServerConnection(DetachedCalls):
                 if message is None:
                     return False
                 if self.reader.position and not self.is_shared:
-                    self.is_shared = True  # the client does not wait for each reply: from now on replies are joined
+                    self.is_shared = True  # the client does not wait for each reply: they are joined until it does
                 self.is_plain = self.handshake_done and not (self.is_shared or self.has_tls or message.annotations_size)
                 return True
             except errors.ProtocolError as x:

@@ -45,6 +45,12 @@ class DetachedCalls(WritingConnection):
         self.detached: Set[DeferredCall] = _NO_CALLS
         self._in_threads: Set[DeferredCall] = _NO_CALLS  # those of them that run in threads
 
+    def end_sharing(self) -> None:
+        """Send without the lock from now on, unless other threads may send: the client seems to wait for each reply again."""
+        if not self._held and features.OUT_OF_ORDER not in (self.features or ()):
+            with self._output_lock:  # a thread that is sending what was held has it
+                self.is_shared = False
+
     @property
     def may_detach(self) -> bool:
         """Whether an async method may run beside other requests: the client matches replies by their sequence numbers."""

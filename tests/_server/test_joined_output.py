@@ -111,9 +111,12 @@ class Joined:
         connection = self.served._wait_for_notes(1)[0]
         client.call("echo", 1)
         self.assertFalse(connection.is_shared)
-        client.send(call_request("echo", 1) + call_request("echo", 2))
-        self.assertEqual([1, 2], [client.reply(), client.reply()])
-        self.assertTrue(connection.is_shared)
+        shared: List[bool] = []
+        with mock.patch.object(self.served, "echo", lambda value: shared.append(connection.is_shared) or value):
+            client.send(call_request("echo", 1) + call_request("echo", 2))
+            self.assertEqual([1, 2], [client.reply(), client.reply()])
+            self.assertEqual([3, 4], [client.call("echo", 3), client.call("echo", 4)])
+        self.assertEqual([True, True, False, False], shared)
 
 
 def with_id(method: str, args: List[Any], seq: int) -> bytes:
