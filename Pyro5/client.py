@@ -207,7 +207,10 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
         link = self._pyro
         # the items of a stream are requested over the connection that opened it
         home = link.stream_homes.get(vargs[0]) if objectId == DAEMON_NAME and link.stream_homes and vargs else None
-        connection = link.acquire_ready() if home is None else None
+        connection = link.acquire_ready()
+        if connection is not None and home is not None and connection is not home:
+            link.unlock(connection)
+            connection = None
         if connection is None:
             connection = link.acquire(self._pyroConnect, self._pyroValidateHandshake, home)
         flags, annotations = link.prepare(connection, methodname, flags, self._pyroAnnotations)
