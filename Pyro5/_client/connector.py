@@ -68,13 +68,14 @@ class Connector:
         results: the functions that rebuild the results of some methods, as the interface of the proxy demands.
         callbacks: the objects of this process that the server can call, see _callbacks.endpoint; None: there are none.
         is_plain: messages are neither compressed nor logged.
+        options_mark: another object after each change of a setting or an option: what was derived from them is invalid.
         raw_response: calls return the reply messages, whose payloads the program reads: they are as those of other releases.
     """
 
     __slots__ = ("uri", "bound_uri", "object_id", "connection", "connected_socket", "fork_count", "timeout", "wire",
                  "serializer_name", "serializer", "handshake", "methods", "oneway", "attrs", "idempotent", "settings_version",
                  "pool", "parallel", "is_strict", "max_connections", "stream_homes", "results", "raw_response",
-                 "pick", "callbacks", "is_plain", "announced", "__weakref__")
+                 "pick", "callbacks", "is_plain", "options_mark", "announced", "__weakref__")
 
     def __init__(self, uri: URI, connected_socket: Optional[socket.socket] = None) -> None:
         self.uri = uri
@@ -102,6 +103,7 @@ class Connector:
         self.serializer: SerializerBase
         self.is_strict: bool
         self.is_plain: bool
+        self.options_mark: object
         self.max_connections: int
         self._read_settings()
 
@@ -125,7 +127,9 @@ class Connector:
         for connection in self.pool.connections():
             connection.read_settings(self.wire.max_size)
         self.is_plain = not (self.wire.compress or config.LOGWIRE)
-        self.settings_version = version
+        self.options_mark = object()
+        # In a child process, not before the connections of the parent are removed: plain calls look at this number only.
+        self.settings_version = version if self.fork_count == forks.number else 0
 
     def __del__(self) -> None:
         # any attribute may be missing if the constructor raised an exception

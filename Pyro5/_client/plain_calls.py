@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Mapping, Sequence
 from .. import LazyModule, NamedTuple, callcontext
 from .._messages import limits, requests
 from .._messages.limits import FREE_BYTES
-from .._messages.requests import NUMBERS, WireOptions
+from .._messages.requests import NUMBERS
 from .._values import large_buffers
 from .._wire.chunks import MIN_SHARED_BYTES
 from .._wire.reader import RECEIVE_BYTES
@@ -44,7 +44,7 @@ NOT_MADE: Any = _NotMade()
 class _Form(NamedTuple):
     """What plain calls over a connection have in common, until a setting or an option of the proxy changes."""
 
-    wire: WireOptions  # of the link: another object after each of these changes
+    mark: object  # of the link: another object after each of these changes
     is_usable: bool  # False: no call is plain
     serializer: SerializerBase  # what is used for that of the proxy, toward this server
     request_begin: bytes
@@ -55,14 +55,14 @@ class _Form(NamedTuple):
 
 def _new_form(link: Link, connection: Connection) -> _Form:
     """Return the form of the plain calls over a connection."""
-    wire = link.wire  # first: if another thread changes something meanwhile, the next call makes another form
-    max_size = wire.max_size
+    mark = link.options_mark  # first: if another thread changes something meanwhile, the next call makes another form
+    max_size = link.wire.max_size
     # A server of another release may answer without a correlation id. A receive must not return more than max_size.
     is_usable = (connection.features is not None and link.is_plain and not 0 < max_size < RECEIVE_BYTES
                  and not (link.timeout or link.retry is not None or link.max_retries or link.raw_response))
     serializer = link.serializer.for_dialect(connection.dialect)
     number = serializer.serializer_id
-    return _Form(wire, is_usable, serializer, header_begin(MSG_INVOKE, number), header_begin(MSG_RESULT, number),
+    return _Form(mark, is_usable, serializer, header_begin(MSG_INVOKE, number), header_begin(MSG_RESULT, number),
                  min(max_size or JOIN_UP_TO_BYTES, JOIN_UP_TO_BYTES),
                  None if connection.buffers is None else connection.buffers.shared)
 
@@ -83,7 +83,7 @@ def call_plainly(link: Link, method: str, args: Sequence[Any], kwargs: Mapping[s
     if connection is None or link.settings_version != global_version.number:
         return NOT_MADE
     form = connection.form
-    if form is None or form.wire is not link.wire:
+    if form is None or form.mark is not link.options_mark:
         form = connection.form = _new_form(link, connection)
     # What `Link.acquire_ready` and `Caller.call` look at.
     if (not form.is_usable or pool.waiters or method in link.oneway or get_options() is not None

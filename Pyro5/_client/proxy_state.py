@@ -10,7 +10,6 @@ import weakref
 from typing import TYPE_CHECKING, Any, Callable, ContextManager, List, Mapping, Optional, Sequence, Set, Tuple
 
 from .. import LazyModule, config, serializers
-from .._messages.requests import WireOptions
 from .._values.uri import URI
 from ..constants import DAEMON_NAME
 from ..socketutil import effective_timeout, require_timeout
@@ -61,8 +60,8 @@ def _link_field(field: str, doc: str) -> Any:
 
 
 def _options_changed(link: Any) -> None:
-    """Make plain calls look at the options of a proxy again: what they know is valid for one object `wire`."""
-    link.wire = WireOptions(*link.wire)
+    """Make plain calls look at the options of a proxy again. Called after the change."""
+    link.options_mark = object()  # one assignment: the change of another thread at the same time is not lost
 
 
 class CommonState:

@@ -12,6 +12,7 @@ from unittest import mock
 from Pyro5 import client, config, configure, errors, serializers
 from Pyro5._client import plain_calls
 from Pyro5._client.retry import Retry
+from Pyro5._net import forks
 from Pyro5._objects.exposure import expose, oneway
 from Pyro5.callcontext import current_context
 from Pyro5.client import Proxy
@@ -204,6 +205,17 @@ class WhatIsPlain(PlainCallsTestCase):
                 self.assert_other_way(lambda: setattr(config, name, value),  # noqa: B023
                                       lambda: setattr(config, name, before))  # noqa: B023
 
+    def test_settings_that_another_thread_is_reading(self) -> None:
+        link, connection = self.proxy._pyro, self.proxy._pyroConnection
+        self.proxy.echo(1)
+
+        def look(_max_size: int) -> None:
+            connection.form = plain_calls._new_form(link, connection)
+        with settings(LOGWIRE=True):
+            with mock.patch.object(type(connection), "read_settings", side_effect=look):
+                link._read_settings()
+            self.assert_plain(False, lambda: self.proxy.echo(1))
+
     def test_annotations(self) -> None:
         self.assert_other_way(lambda: setattr(current_context, "annotations", {"ABCD": b"1"}),
                               lambda: setattr(current_context, "annotations", {}))
@@ -243,6 +255,20 @@ class WhatIsPlain(PlainCallsTestCase):
         self.proxy._pyro.fork_count = before - 1
         configure.global_version.renew()  # as each child process does
         self.assertEqual([[2], {}], self.assert_plain(False, lambda: self.proxy.echo(2)))
+
+    def test_a_fork_between_the_beginning_of_a_call_and_its_request(self) -> None:
+        link = self.proxy._pyro
+
+        def fork(_proxy: Any) -> Any:
+            forks.note()  # what a child process finds
+            configure.global_version.renew()
+            return {}
+        self.proxy.echo(1)
+        with mock.patch.object(Proxy, "_pyroAnnotations", fork):
+            self.proxy.echo(2)
+        inherited = link.connection
+        self.assert_plain(False, lambda: self.proxy.echo(3))
+        self.assertIsNot(inherited, link.connection)
 
 
 if __name__ == "__main__":
