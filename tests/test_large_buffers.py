@@ -8,6 +8,7 @@ import importlib.util
 import mmap
 import socket
 import sys
+import tracemalloc
 import unittest
 from typing import Any, Dict, Iterator, List, Optional
 from unittest import mock
@@ -449,6 +450,18 @@ class Tables(unittest.TestCase):
         for long, expected in (([1.5] * 256, True), ([1.5] * 257, False), ([1.5] * 100 + [LARGE], False),
                                ([1.5] * 100 + [[1]], False), (dict.fromkeys(range(200), "text"), True)):
             self.assertIs(expected, large_buffers.has_no_buffers(long))
+
+    def test_long_containers_of_numbers_are_not_looked_at(self) -> None:
+        rows: Any
+        for rows in ([1] * 1000000, [[1.5] * 1000] * 1000, dict.fromkeys(range(100000), "text"), [[[0]] * 1000] * 1000):
+            value = {"about": {"size": 1}, "rows": rows}
+            tracemalloc.start()
+            try:
+                with large_buffers.Outgoing(True) as outgoing:
+                    self.assertIs(value, large_buffers.with_references(value, outgoing))
+                self.assertLess(tracemalloc.get_traced_memory()[1], 100000)
+            finally:
+                tracemalloc.stop()
 
     def test_long_containers_are_searched_if_the_first_element_has_a_buffer(self) -> None:
         for value, count in (([LARGE] * 20, 20), ([{"a": LARGE}] * 20, 20), ([1, LARGE] * 20, 0), ((1, [2, [3, [LARGE]]]), 1),

@@ -38,7 +38,7 @@ _CONTAINERS = frozenset((dict, list, tuple))
 _SEQUENCES = frozenset((list, tuple))
 _MAX_DEPTH = 4  # of containers in which bytes are searched: the parts of deeper ones are usually small
 _FEW = 8  # elements; of a longer container the first one decides whether the others are searched
-_MANY = 4096  # elements; fewer are looked at together
+_MANY, _MOST = 4096, 1 << 20  # elements of a level, in a batch and in other values; fewer are looked at together
 _MANY_FLAT = 256  # elements of a container without others; the general way takes as long as looking at the types of 500
 _MANY_OF_FEW = 64  # elements of a message that `contain_none` looks at: of more, it may take as long as serializing them
 
@@ -236,25 +236,31 @@ def calls_contain_no_bytes(calls: Sequence[Any]) -> bool:
     return _contain_no_bytes(values, types, _MAX_DEPTH - 1, _MANY)
 
 
-def _contain_no_bytes(values: Collection[Any], types: FrozenSet[type], levels: int, most: int = sys.maxsize) -> bool:
+def _contain_no_bytes(values: Collection[Any], types: FrozenSet[type], levels: int, most: int) -> bool:
     """Return True if there are no large bytes-like objects among some values, and in some levels of containers.
 
-    Without a loop over values in Python: a batch may have thousands of calls, a list thousands of records.
+    Without a loop over values in Python: a batch may have thousands of calls, a list thousands of records. Containers in which
+    `_replaced` would not search are left out, for they may be much longer: those of numbers, for example.
 
     Args:
         levels: of containers, including the values themselves.
         most: how many values of one level are looked at; if there are more, the result is False.
     """
-    for _ in range(levels):
+    for depth_left in range(levels - 1, -1, -1):
         kinds = set(map(type, values))
         if kinds <= SMALL:
             return True
         if not kinds.isdisjoint(types) and (kinds & types != {bytes} or max(map(len, _of(bytes, values))) > MIN_CHUNK_BYTES):
             return False
-        inner = chain.from_iterable(chain.from_iterable([_of(kind, values) for kind in kinds & _SEQUENCES]))
+        if not depth_left:
+            return True
+        containers: List[Collection[Any]] = [*chain.from_iterable([_of(kind, values) for kind in kinds & _SEQUENCES])]
         if dict in kinds:
-            inner = chain(inner, chain.from_iterable(map(dict.values, _of(dict, values))))
-        values = list(islice(inner, most + 1) if most < sys.maxsize else inner)
+            containers.extend(map(dict.values, _of(dict, values)))
+        if max(map(len, containers), default=0) > _FEW:
+            containers = [each for each in containers
+                          if len(each) <= _FEW or _may_contain(each, len(each), types, depth_left)]
+        values = list(islice(chain.from_iterable(containers), most + 1))
         if len(values) > most:
             return False
     return True
@@ -276,7 +282,7 @@ def _replaced(value: Any, outgoing: Outgoing, types: FrozenSet[type], depth_left
     if not _may_contain(elements, len(value), types, depth_left):
         return value
     # For 200 records without bytes, of which some values are lists, this takes 150 byte codes; the search below takes 65 000.
-    if depth_left == _MAX_DEPTH and _contain_no_bytes(elements, types, depth_left):
+    if depth_left == _MAX_DEPTH and _contain_no_bytes(elements, types, depth_left, _MOST):
         return value
     replaced = [_replaced(element, outgoing, types, depth_left - 1) for element in elements]
     # The same object if nothing was replaced: most containers need no copy.
