@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     Annotations = Dict[str, Any]
 else:
     uuid = LazyModule(globals(), "uuid")
+    Annotations = Any  # programs may import it
 
 CORRELATIONS_AT_ONCE = 256  # one system call per id would take half a microsecond each
 _IDS = struct.Struct("16s" * CORRELATIONS_AT_ONCE)

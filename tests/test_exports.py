@@ -6,11 +6,13 @@ import inspect
 import os
 import shutil
 import tempfile
+import typing
 import unittest
 from typing import Any
 
 import serpent
 
+from Pyro5 import api, callcontext
 from Pyro5.typed import ProxyMembers
 
 from .support import PROJECT
@@ -139,6 +141,13 @@ class ImportCosts(unittest.TestCase):
                            "    raisable(error); server_closes_after(error, connection)\n"
                            "print(*set(sys.modules) - first)", PROJECT)
         self.assertEqual("", output.strip())
+
+    def test_annotations_of_what_is_public_can_be_evaluated(self) -> None:
+        public = [each for each in map(vars(api).get, api.__all__) if inspect.isfunction(each)]
+        self.assertGreater(len(public), 15)
+        for each in [*public, callcontext.Request]:
+            with self.subTest(each):
+                typing.get_type_hints(each)
 
     def test_annotations_are_not_compiled(self) -> None:
         output = output_of("import builtins; compiled = []; real = builtins.compile\n"

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 else:
     exceptions = LazyModule(globals(), ".exceptions")
     numpy_scalars = LazyModule(globals(), ".numpy_scalars")
+    ToDict = FromDict = Convert = FromTaggedDict = Any  # typing.get_type_hints() of public functions looks them up
 
 TAG = "__class__"
 
