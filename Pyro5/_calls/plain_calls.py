@@ -12,12 +12,13 @@ from __future__ import annotations
 import struct
 import sys
 from contextvars import copy_context
-from typing import Any, Optional, Union
+from typing import Any, Optional, Tuple, Union
 
 from .. import NamedTuple, errors
 from .._messages.requests import ARGUMENTS, Call, checked_call, no_call
 from .._net import forks
 from .._values.mismatch import CallMismatch
+from .._wire import features
 from ..callcontext import get_request, new_correlation_bytes
 from ..configure import global_version
 from ..protocol import (FLAGS_CORR_ID, HEADER_END, HEADER_SIZE, MSG_INVOKE, MSG_RESULT, PLAIN_HEADER, ReceivingMessage,
@@ -28,7 +29,7 @@ from .dispatch import Dispatcher
 from .reply_encoding import joined
 
 _unpack, _pack = PLAIN_HEADER.unpack_from, PLAIN_HEADER.pack
-_SHORT_SIZES = SHORT_REQUEST_BYTES << 32  # as in PLAIN_HEADER
+_SHORT_BYTES = HEADER_SIZE + SHORT_REQUEST_BYTES
 
 
 class _Form(NamedTuple):
@@ -53,12 +54,12 @@ class PlainCalls:
         self._daemon, self._handle_request = daemon, handle_request
         self._dispatcher = dispatcher
         self._version = -1  # of the settings, see set_options
-        self._max_sizes = 0
+        self._max_bytes = 0
 
     def set_options(self, version: int) -> None:
         """Use the options that the dispatcher has from now on, which are those of this version of the settings."""
         options = self._dispatcher.options
-        self._max_sizes = (options.wire.max_size or sys.maxsize) << 32
+        self._max_bytes = HEADER_SIZE + (options.wire.max_size or sys.maxsize)
         self._version = -1 if options.log_wire or options.stall_seconds > 0 else version
 
     def answer(self, connection: Any, data: bytes, large: Optional[bytes] = None) -> bool:
@@ -81,17 +82,21 @@ class PlainCalls:
         form = connection.form
         if form is None or form.version != global_version.number or form.begin != begin:
             form = self._new_form(connection, begin)
-        # The sizes of payload and annotations; of these there are none.
-        if (form is None or large is None and (sizes != len(data) - HEADER_SIZE << 32 or sizes > self._max_sizes)
-                or end != HEADER_END or self._daemon.handleRequest != self._handle_request):
+        if (form is None or end != HEADER_END or large is None and len(data) > self._max_bytes
+                or self._daemon.handleRequest != self._handle_request):
             return False
-        if large is None and sizes > _SHORT_SIZES:
+        left: Optional[float] = None
+        if large is None and sizes != len(data) - HEADER_SIZE << 32:
+            data, left = _without_deadline(connection, data)  # it has annotations, or is no message
+            if left is None:
+                return False
+        if large is None and len(data) > _SHORT_BYTES:
             large = data[HEADER_SIZE:]  # decoded as those that have arrived apart from their header
         if not form.flags:
             correlation_id = new_correlation_bytes()
         number = forks.number
         # As in Dispatcher.answer(): variables that this request sets do not reach the next one.
-        reply = copy_context().run(self._call, connection, form, seq, correlation_id, data, large)
+        reply = copy_context().run(self._call, connection, form, seq, correlation_id, data, large, left)
         if forks.number != number:
             raise SystemExit(0)  # as in Daemon.handleRequest()
         if type(reply) is bytes:
@@ -127,12 +132,12 @@ class PlainCalls:
         return None
 
     def _call(self, connection: Any, form: _Form, seq: int, correlation_id: bytes, data: bytes,
-              large: Optional[bytes]) -> Union[bytes, SendingMessage, None]:
+              large: Optional[bytes], left: Optional[float]) -> Union[bytes, SendingMessage, None]:
         """Run a call, and return its reply; None if it is sent later. Runs in a context of its own."""
         call: Any = None
         dispatcher, serializer = self._dispatcher, form.serializer
         running = dispatcher.running.begin_plain(connection, seq, form.flags, serializer.serializer_id, correlation_id,
-                                                 len(data) if large is None else HEADER_SIZE + len(large))
+                                                 len(data) if large is None else HEADER_SIZE + len(large), left)
         try:
             object_id, method, args, kwargs = (serializer.loadsCall(data[HEADER_SIZE:]) if large is None
                                                else dispatcher.decoder.parse_long(large, serializer))
@@ -168,6 +173,16 @@ class PlainCalls:
         finally:
             if not running.runs_elsewhere:
                 dispatcher.running.end(running)
+
+
+def _without_deadline(connection: Any, data: bytes) -> Tuple[bytes, Optional[float]]:
+    """Return a request without its deadline, and the seconds until then; None if it has others, or is no message."""
+    begin, seq, sizes, correlation_id, end = _unpack(data)
+    size, payload_at = sizes >> 32, HEADER_SIZE + (sizes & 0xFFFFFFFF)
+    if payload_at + size != len(data) or features.DEADLINES not in (connection.features or ()):
+        return data, None
+    left = features.parse_deadline_chunk(data[HEADER_SIZE:payload_at])
+    return _pack(begin, seq, size << 32, correlation_id, end) + data[payload_at:], left
 
 
 def _message(data: bytes, large: Optional[bytes]) -> ReceivingMessage:

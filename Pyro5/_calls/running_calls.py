@@ -119,11 +119,13 @@ class RunningCall(Request):
         # Removed in any case, also if it is invalid: the program must see only annotations of the other program.
         annotation = message.annotations.pop(features.DEADLINE_ANNOTATION, None)
         left = None if annotation is None else features.parse_deadline(annotation)
-        if left is None:
-            return
+        if left is not None:
+            self.set_seconds_left(left)
+
+    def set_seconds_left(self, left: float) -> None:
+        """Set the deadline of a request that had this many seconds left when its connection became readable."""
         now = time.monotonic()
-        # The time that the request has waited for a worker belongs to the deadline. `waiting_since` is 0.0 where it
-        # did not wait.
+        # The time that the request has waited for a worker belongs to the deadline. `waiting_since` is 0.0 if it did not wait.
         self.deadline = min(getattr(self.connection, "waiting_since", None) or now, now) + left
         if now >= self.deadline:
             self.cancel(LATE)
@@ -235,8 +237,13 @@ class RunningCalls:
         return call
 
     def begin_plain(self, connection: Any, seq: int, flags: int, serializer_id: int, correlation_id: bytes,
-                    size: int) -> RunningCall:
-        """Do what `begin` does for a request without annotations that has not waited; its size is in bytes."""
+                    size: int, left: Optional[float] = None) -> RunningCall:
+        """Do what `begin` does for a request without annotations that has not waited.
+
+        Args:
+            size: in bytes.
+            left: the seconds until its deadline; None: it has none.
+        """
         call = RunningCall()
         call._calls = self
         call.connection = connection
@@ -245,6 +252,8 @@ class RunningCalls:
         call.serializer_id = serializer_id
         call.correlation_id = correlation_id
         begin_request(call)
+        if left is not None:
+            call.set_seconds_left(left)
         if self.statistics is not None:
             call.started = now()
             connection.bytes_received += size

@@ -14,6 +14,7 @@ from .._messages import limits, requests
 from .._messages.limits import FREE_BYTES
 from .._messages.requests import NUMBERS
 from .._values import large_buffers
+from .._wire import features
 from .._wire.chunks import MIN_SHARED_BYTES
 from .._wire.reader import RECEIVE_BYTES
 from ..callcontext import NO_REQUEST, get_request, new_correlation_bytes
@@ -21,6 +22,7 @@ from ..configure import global_version
 from ..protocol import (HEADER_END, JOIN_UP_TO_BYTES, MSG_INVOKE, MSG_RESULT, PLAIN_HEADER, check_size, header_begin,
                         message_buffers)
 from ..serializers import SerializerBase
+from ..socketutil import effective_timeout
 from .call_options import get_options
 from .connection import Connection
 from .failures import request_error
@@ -49,6 +51,7 @@ class _Form(NamedTuple):
     serializer: SerializerBase  # what is used for that of the proxy, toward this server
     request_begin: bytes
     reply_begin: bytes
+    annotations: bytes  # of requests: the timeout of the proxy, as their deadline
     max_payload: int  # in bytes, of requests that are sent in one piece
     shared: Any  # the memory that both peers share, None if they do not
 
@@ -59,11 +62,14 @@ def _new_form(link: Link, connection: Connection) -> _Form:
     max_size = link.wire.max_size
     # A server of another release may answer without a correlation id. A receive must not return more than max_size.
     is_usable = (connection.features is not None and link.is_plain and not 0 < max_size < RECEIVE_BYTES
-                 and not (link.timeout or link.retry is not None or link.max_retries or link.raw_response))
+                 and not (link.retry is not None or link.max_retries or link.raw_response))
+    timeout = effective_timeout(link.timeout)
+    annotations = (b"" if timeout is None or features.DEADLINES not in (connection.features or ())
+                   else features.deadline_chunk(timeout))
     serializer = link.serializer.for_dialect(connection.dialect)
     number = serializer.serializer_id
     return _Form(mark, is_usable, serializer, header_begin(MSG_INVOKE, number), header_begin(MSG_RESULT, number),
-                 min(max_size or JOIN_UP_TO_BYTES, JOIN_UP_TO_BYTES),
+                 annotations, min(max_size or JOIN_UP_TO_BYTES, JOIN_UP_TO_BYTES) - len(annotations),
                  None if connection.buffers is None else connection.buffers.shared)
 
 
@@ -117,7 +123,7 @@ def _are_flat(serializer: SerializerBase, args: Sequence[Any], kwargs: Mapping[s
 def _exchange(link: Link, connection: Connection, form: _Form, method: str, args: Sequence[Any],
               kwargs: Mapping[str, Any], may_be_long: bool) -> Any:
     """Make a plain call over a connection that is locked for it."""
-    _, _, serializer, request_begin, reply_begin, max_payload, _ = form
+    _, _, serializer, request_begin, reply_begin, annotations, max_payload, _ = form
     pool = link.pool
     correlation_id: Any = connection.call_id
     seq = pool.seq = (pool.seq + 1) & 0xFFFF
@@ -132,8 +138,8 @@ def _exchange(link: Link, connection: Connection, form: _Form, method: str, args
                 payload = payload if size > JOIN_UP_TO_BYTES else b"".join(payload)
             elif type(payload) is not bytes:
                 unsendable.check_payload(payload, serializer, "dumpsCall")
-            check_size(size, link.wire.max_size)
-        header = _pack(request_begin, seq, size << 32, correlation_id, HEADER_END)
+            check_size(len(annotations) + size, link.wire.max_size)
+        header = _pack(request_begin, seq, size << 32 | len(annotations), correlation_id, HEADER_END) + annotations
     except Exception as x:
         wrong = unsendable.wrong_payload(payload, serializer, "dumpsCall")
         raise request_error(link.bound_uri, wrong or x, serializer, method, args, kwargs)  # noqa: B904  # it sets the cause

@@ -46,7 +46,7 @@ class ServerConnection(DetachedCalls):
         waiting_since: when its next request was noticed (monotonic seconds); 0 if a thread was there to read it at once.
         reader: parses what it receives. Only its owner, the loop or one worker, uses it.
         pending: the message that was received and is not handled yet, None if there is none.
-        is_plain: nothing has been received behind the last message, which has no annotations; when it has been
+        is_plain: nothing has been received behind the last message, whose only annotation may be a deadline; when it has been
             answered, nothing is left to send or to do. The client has finished its handshake and waits for each reply; there
             is no TLS layer. False if not all of this is known.
         settings_version, form: of the settings that are applied to it; what its plain requests have in common, see PlainCalls.
@@ -113,8 +113,7 @@ class ServerConnection(DetachedCalls):
         self.settings_version = global_version.number
         self._parse_error: Optional[errors.ProtocolError] = None
         self.pending: Any = None
-        self.suspended_batch: Any = None
-        self.deferred: Any = None
+        self.suspended_batch = self.deferred = None
         self.item_request: Optional[ItemRequest] = None
 
     @classmethod
@@ -404,9 +403,10 @@ class ServerConnection(DetachedCalls):
                 message = self.pending = self.reader.next_message()
                 if message is None:
                     return False
-                if self.reader.position and not self.is_shared:
+                if self.reader.position:
                     self.is_shared = True  # the client does not wait for each reply: they are joined until it does
-                self.is_plain = self.handshake_done and not (self.is_shared or self.has_tls or message.annotations_size)
+                has_others = message.annotations_size and message.annotations.keys() != features.ONLY_DEADLINE
+                self.is_plain = self.handshake_done and not (self.is_shared or self.has_tls or has_others)
                 return True
             except errors.ProtocolError as x:
                 self._parse_error = type(x)(str(x))  # a copy without the traceback, whose frames refer to all received data

@@ -7,6 +7,7 @@ message. Peers of other releases ignore the annotation and never send one: towar
 from __future__ import annotations
 
 import functools
+import struct
 from typing import Container, Dict, FrozenSet, Mapping, Optional, Sequence
 
 from .. import config
@@ -45,6 +46,8 @@ _known_sets: Dict[FrozenSet[str], FrozenSet[str]] = {}
 
 MAX_ANNOUNCEMENT_BYTES = 1024
 MAX_DEADLINE_DIGITS = 10  # of milliseconds: 115 days
+ONLY_DEADLINE = {DEADLINE_ANNOTATION}  # the annotations of most requests that have some
+_DEADLINE_HEAD, _DEADLINE_ID = struct.Struct("!4sI"), DEADLINE_ANNOTATION.encode("ascii")
 
 
 def announcement(features: Container[str], host: str = "") -> bytes:
@@ -129,6 +132,20 @@ def encode_deadline(seconds_left: float) -> bytes:
     """
     milliseconds = int(max(seconds_left, 0.0) * 1000)
     return b"%d" % min(milliseconds, 10 ** MAX_DEADLINE_DIGITS - 1)
+
+
+def deadline_chunk(seconds_left: float) -> bytes:
+    """Return ``DEADLINE_ANNOTATION`` as it is in a message."""
+    value = encode_deadline(seconds_left)
+    return _DEADLINE_HEAD.pack(_DEADLINE_ID, len(value)) + value
+
+
+def parse_deadline_chunk(chunk: bytes) -> Optional[float]:
+    """Return the seconds that a request has left whose annotations are this one; None if they are others."""
+    size = len(chunk) - _DEADLINE_HEAD.size
+    if size < 1 or not chunk.startswith(_DEADLINE_HEAD.pack(_DEADLINE_ID, size)):
+        return None
+    return parse_deadline(chunk[_DEADLINE_HEAD.size:])
 
 
 def parse_deadline(annotation: Buffer) -> Optional[float]:

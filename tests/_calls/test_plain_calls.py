@@ -8,6 +8,7 @@ from unittest import mock
 from Pyro5 import config, errors, protocol, serializers
 from Pyro5._calls.decoding import RequestDecoder
 from Pyro5._calls.plain_calls import PlainCalls
+from Pyro5._wire import features
 from Pyro5.callcontext import current_context
 from Pyro5.configure import global_version
 from Pyro5.protocol import HEADER_SIZE, ReceivingMessage, SendingMessage
@@ -165,6 +166,37 @@ class WhatIsPlain(PlainCallsTestCase):
         for kind in (protocol.MSG_CONNECT, protocol.MSG_PING, protocol.MSG_RESULT, 77):
             data = self.request(1)
             self.assertFalse(self.is_plain(data[:6] + bytes((kind,)) + data[7:]))
+
+    def test_deadlines(self) -> None:
+        left: List[Any] = []
+        echo = self.thing.echo
+
+        def noting(*args: Any, **kwargs: Any) -> Any:
+            left.append((current_context.time_remaining(), dict(current_context.annotations)))
+            return echo(*args, **kwargs)
+        self.assertFalse(self.is_plain(self.request(1, DLMS=b"5000")))  # this client has not said what it means by that
+        self.client.features = frozenset((features.DEADLINES,))
+        with mock.patch.object(self.thing, "echo", noting):
+            for size in (1, 20000):
+                data = self.request("x" * size, DLMS=b"5000")
+                self.assertTrue(self.is_plain(data))
+                seconds, annotations = left.pop()
+                self.assertTrue(4 < seconds <= 5)
+                self.assertEqual({}, annotations)
+            for other in (b"", b"soon", b"-1", b"12345678901"):
+                self.assertFalse(self.is_plain(self.request(1, DLMS=other)), other)
+            self.assertFalse(self.is_plain(self.request(1, DLMS=b"5000", ABCD=b"1")))
+            self.assertFalse(self.is_plain(self.request(1, ABCD=b"5000")))
+            self.assertFalse(self.is_plain(data[:-1]) or self.is_plain(data + b"x"))
+            self.assertTrue(self.calls.answer(self.client, self.request(1, DLMS=b"0")))
+            reply = self.client.sent.pop()
+            with self.assertRaisesRegex(errors.TimeoutError, "deadline has passed"):
+                self.parse(ReceivingMessage(reply, reply[HEADER_SIZE:]))
+            self.assertEqual([], left)
+            self.configure(max_size=len(data) - HEADER_SIZE)
+            self.assertTrue(self.is_plain(data))
+            self.configure(max_size=len(data) - HEADER_SIZE - 1)
+            self.assertFalse(self.is_plain(data))
 
     def test_sizes(self) -> None:
         for size, is_long in ((8000, False), (10000, True), (60000, True)):

@@ -25,6 +25,9 @@ from ..support import daemon_thread
 
 @expose
 class Target:
+    def __init__(self, release: threading.Event) -> None:
+        self.release = release
+
     def echo(self, *args: Any, **kwargs: Any) -> Any:
         return [list(args), kwargs]
 
@@ -41,6 +44,12 @@ class Target:
         context: Any = current_context
         return [context.correlation_id.hex, sorted(context.annotations)]
 
+    def seconds_left(self) -> Any:
+        return current_context.time_remaining()
+
+    def wait(self) -> None:
+        self.release.wait(PATIENCE_SECONDS)
+
     def annotate(self) -> None:
         current_context.response_annotations = {"ANNO": b"value"}
 
@@ -54,7 +63,9 @@ class PlainCallsTestCase(unittest.TestCase):
         at_end = contextlib.ExitStack()
         self.addCleanup(at_end.close)
         daemon = at_end.enter_context(daemon_thread(Daemon("127.0.0.1", 0)))
-        self.uri = daemon.register(Target())
+        self.release = threading.Event()
+        at_end.callback(self.release.set)
+        self.uri = daemon.register(Target(self.release))
         self.proxy: Any = at_end.enter_context(Proxy(self.uri))
         self.proxy._pyroBind()
 
@@ -180,13 +191,32 @@ class WhatIsPlain(PlainCallsTestCase):
         self.assert_plain(False, lambda: self.proxy.echo.tell(1))
 
     def test_options_of_the_proxy(self) -> None:
-        for name, value in (("_pyroTimeout", PATIENCE_SECONDS), ("_pyroRetry", Retry(attempts=2)), ("_pyroMaxRetries", 1)):
+        for name, value in (("_pyroRetry", Retry(attempts=2)), ("_pyroMaxRetries", 1)):
             before = getattr(self.proxy, name)
             with self.subTest(name):
                 self.assert_other_way(lambda: setattr(self.proxy, name, value),  # noqa: B023
                                       lambda: setattr(self.proxy, name, before))  # noqa: B023
         self.proxy._pyroRawWireResponse = True
         self.assertIsNotNone(self.assert_plain(False, lambda: self.proxy.echo(1)).data)
+
+    def test_timeouts(self) -> None:
+        self.assertIsNone(self.assert_plain(True, self.proxy.seconds_left))
+        for timeout in (PATIENCE_SECONDS, 1000.5):
+            self.proxy._pyroTimeout = timeout
+            for _ in range(3):
+                self.assertTrue(timeout - PATIENCE_SECONDS < self.assert_plain(True, self.proxy.seconds_left) <= timeout)
+            size = 100000  # also with long arguments and results
+            self.assertEqual([["x" * size], {}], self.assert_plain(True, lambda: self.proxy.echo("x" * size)))
+        self.proxy._pyroTimeout = 0.01
+        with self.assertRaises(errors.TimeoutError):
+            self.assert_plain(True, self.proxy.wait)
+        self.proxy._pyroTimeout = None
+        self.release.set()
+        self.assertIsNone(self.proxy.seconds_left())
+        with settings(COMMTIMEOUT=PATIENCE_SECONDS):
+            self.proxy._pyroTimeout = -1
+            self.proxy.echo(1)
+            self.assertTrue(0 < self.assert_plain(True, self.proxy.seconds_left) <= PATIENCE_SECONDS)
 
     def test_options_of_a_call(self) -> None:
         call = self.proxy.echo.options(timeout=PATIENCE_SECONDS)
