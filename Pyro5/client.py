@@ -114,11 +114,17 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
         # Attributes are requested for every access, their values may change. The name may also be new to a proxy that has not
         # been connected yet: then connect and look again.
         if name in link.attrs:
-            value = repeated(link, self._pyroInvoke, requests.GETATTR_METHOD, (name,), None)
+            value = self._pyroAccess(requests.GETATTR_METHOD, (name,))
             return results.rebuilt(link.results, name, value) if link.results else value
         if not self._pyroEnsureMetadata() and not link.has_member(name):
             raise AttributeError("remote object '%s' has no exposed attribute or method '%s'" % (link.uri, name))
         return getattr(self, name)
+
+    def _pyroAccess(self, method: str, args: Sequence[Any]) -> Any:
+        """Read or assign an attribute of the object."""
+        if type(self) is Proxy and _HOOKS.isdisjoint(self.__dict__):
+            return _invoke(self._pyro, method, args, None)
+        return repeated(self._pyro, self._pyroInvoke, method, args, None)
 
     def _pyroMakeMethod(self, link: Link, name: str) -> _RemoteMethod:
         """Return a method of the object, and keep it in the instance if nothing of the proxy is overridden."""
@@ -156,7 +162,7 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
         self._pyroEnsureMetadata()
         if not self._pyro.has_attribute(name):
             raise AttributeError("remote object '%s' has no exposed attribute '%s'" % (self._pyro.uri, name))
-        repeated(self._pyro, self._pyroInvoke, requests.SETATTR_METHOD, (name, value), None)
+        self._pyroAccess(requests.SETATTR_METHOD, (name, value))
 
     def __delattr__(self, name: str) -> None:
         if name in self._pyro.attrs or name in self._pyro.methods:
@@ -274,7 +280,7 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
         return name in self._pyro.methods
 
 
-def _invoke(link: Link, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], flags: int = 0) -> Any:
+def _invoke(link: Link, name: str, args: Sequence[Any], kwargs: Optional[Mapping[str, Any]], flags: int = 0) -> Any:
     """Call a method as `_pyroInvoke` does, for proxies that override nothing.
 
     If the call is no plain one, but there is a usable connection, and it is not to be repeated, this saves the calls of

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence
 
 from .. import LazyModule, NamedTuple, callcontext
 from .._messages import limits, requests
@@ -73,7 +73,7 @@ def _new_form(link: Link, connection: Connection) -> _Form:
                  None if connection.buffers is None else connection.buffers.shared)
 
 
-def call_plainly(link: Link, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+def call_plainly(link: Link, method: str, args: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> Any:
     """Call a method if the call is a plain one, and return its result. Otherwise return NOT_MADE: nothing has been done.
 
     Raises the same as `Caller.call`.
@@ -114,14 +114,14 @@ def call_plainly(link: Link, method: str, args: Sequence[Any], kwargs: Mapping[s
             pool.hand_over()
 
 
-def _are_flat(serializer: SerializerBase, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+def _are_flat(serializer: SerializerBase, args: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bool:
     """Return whether the arguments are numbers, texts, and bytes objects that are sent in the payload."""
     return not kwargs and all([type(value) in NUMBERS or type(value) is str or type(value) is bytes and (
         serializer.sends_bytes_uncopied and len(value) < MIN_SHARED_BYTES) for value in args])
 
 
 def _exchange(link: Link, connection: Connection, form: _Form, method: str, args: Sequence[Any],
-              kwargs: Mapping[str, Any], may_be_long: bool) -> Any:
+              kwargs: Optional[Mapping[str, Any]], may_be_long: bool) -> Any:
     """Make a plain call over a connection that is locked for it."""
     _, _, serializer, request_begin, reply_begin, annotations, max_payload, _ = form
     pool = link.pool

@@ -26,7 +26,7 @@ from ..support import daemon_thread
 @expose
 class Target:
     def __init__(self, release: threading.Event) -> None:
-        self.release = release
+        self.release, self._color = release, "blue"
 
     def echo(self, *args: Any, **kwargs: Any) -> Any:
         return [list(args), kwargs]
@@ -43,6 +43,16 @@ class Target:
     def context(self) -> Any:
         context: Any = current_context
         return [context.correlation_id.hex, sorted(context.annotations)]
+
+    @property
+    def color(self) -> str:
+        return self._color
+
+    @color.setter
+    def color(self, color: str) -> None:
+        if not color:
+            raise ValueError("no color")
+        self._color = color
 
     def seconds_left(self) -> Any:
         return current_context.time_remaining()
@@ -205,8 +215,7 @@ class WhatIsPlain(PlainCallsTestCase):
             self.proxy._pyroTimeout = timeout
             for _ in range(3):
                 self.assertTrue(timeout - PATIENCE_SECONDS < self.assert_plain(True, self.proxy.seconds_left) <= timeout)
-            size = 100000  # also with long arguments and results
-            self.assertEqual([["x" * size], {}], self.assert_plain(True, lambda: self.proxy.echo("x" * size)))
+            self.assertEqual([["x" * 100000], {}], self.assert_plain(True, lambda: self.proxy.echo("x" * 100000)))
         self.proxy._pyroTimeout = 0.01
         with self.assertRaises(errors.TimeoutError):
             self.assert_plain(True, self.proxy.wait)
@@ -249,6 +258,18 @@ class WhatIsPlain(PlainCallsTestCase):
     def test_annotations(self) -> None:
         self.assert_other_way(lambda: setattr(current_context, "annotations", {"ABCD": b"1"}),
                               lambda: setattr(current_context, "annotations", {}))
+
+    def test_attributes(self) -> None:
+        self.assertEqual("blue", self.assert_plain(True, lambda: self.proxy.color))
+        self.assert_plain(True, lambda: setattr(self.proxy, "color", "red"))
+        self.assertEqual("red", self.proxy.color)
+        with self.assertRaisesRegex(ValueError, "no color"):
+            self.assert_plain(True, lambda: setattr(self.proxy, "color", ""))
+        asked: List[Any] = []
+        self.proxy._pyroInvoke = lambda *arguments: asked.append(arguments[:2])
+        self.assertIsNone(self.made(lambda: self.proxy.color)[0])
+        self.made(lambda: setattr(self.proxy, "color", "green"))
+        self.assertEqual([("__getattr__", ("color",)), ("__setattr__", ("color", "green"))], asked)
 
     def test_methods_that_are_replaced(self) -> None:
         with mock.patch.object(Proxy, "_pyroInvoke", lambda *args, **options: "replaced"):
