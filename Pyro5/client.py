@@ -283,8 +283,7 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
 def _invoke(link: Link, name: str, args: Sequence[Any], kwargs: Optional[Mapping[str, Any]], flags: int = 0) -> Any:
     """Call a method as `_pyroInvoke` does, for proxies that override nothing.
 
-    If the call is no plain one, but there is a usable connection, and it is not to be repeated, this saves the calls of
-    repeated() and _pyroInvoke(). Everything else takes the usual way.
+    If the call is no plain one, but there is a usable connection, this saves the calls of repeated() and _pyroInvoke().
     """
     connection = None
     # Nothing is replaced on the class either.
@@ -292,11 +291,20 @@ def _invoke(link: Link, name: str, args: Sequence[Any], kwargs: Optional[Mapping
         result = NOT_MADE if flags else call_plainly(link, name, args, kwargs)
         if result is not NOT_MADE:
             return result if type(result) is not replies.StreamOpened else _stream_of(link, result)
-        if not link.max_retries and link.retry is None:
-            connection = link.acquire_ready()
+        if link.max_retries or link.retry is not None:
+            return repeated(link, functools.partial(_attempt, link), name, args, kwargs, flags)
+        connection = link.acquire_ready()
     if connection is None:
         return repeated(link, _proxy_sharing(link)._pyroInvoke, name, args, kwargs, flags)
     result = link.call(connection, name, args, kwargs, protocol.FLAGS_ONEWAY if name in link.oneway else flags)
+    return result if type(result) is not replies.StreamOpened else _stream_of(link, result)
+
+
+def _attempt(link: Link, name: str, args: Sequence[Any], kwargs: Optional[Mapping[str, Any]], flags: int) -> Any:
+    """Make one attempt of a call that is repeated if it fails."""
+    result = call_plainly(link, name, args, kwargs, True)
+    if result is NOT_MADE:
+        return _proxy_sharing(link)._pyroInvoke(name, args, kwargs, flags)
     return result if type(result) is not replies.StreamOpened else _stream_of(link, result)
 
 

@@ -48,6 +48,7 @@ class _Form(NamedTuple):
 
     mark: object  # of the link: another object after each of these changes
     is_usable: bool  # False: no call is plain
+    fits_attempts: bool  # no call is plain but attempts of one that is repeated if it fails
     serializer: SerializerBase  # what is used for that of the proxy, toward this server
     request_begin: bytes
     reply_begin: bytes
@@ -62,19 +63,25 @@ def _new_form(link: Link, connection: Connection) -> _Form:
     max_size = link.wire.max_size
     # A server of another release may answer without a correlation id. A receive must not return more than max_size.
     is_usable = (connection.features is not None and link.is_plain and not 0 < max_size < RECEIVE_BYTES
-                 and not (link.retry is not None or link.max_retries or link.raw_response))
+                 and not link.raw_response)
+    repeats = link.retry is not None or link.max_retries > 0
     timeout = effective_timeout(link.timeout)
     annotations = (b"" if timeout is None or features.DEADLINES not in (connection.features or ())
                    else features.deadline_chunk(timeout))
     serializer = link.serializer.for_dialect(connection.dialect)
     number = serializer.serializer_id
-    return _Form(mark, is_usable, serializer, header_begin(MSG_INVOKE, number), header_begin(MSG_RESULT, number),
-                 annotations, min(max_size or JOIN_UP_TO_BYTES, JOIN_UP_TO_BYTES) - len(annotations),
+    return _Form(mark, is_usable and not repeats, is_usable and repeats, serializer,
+                 header_begin(MSG_INVOKE, number), header_begin(MSG_RESULT, number), annotations,
+                 min(max_size or JOIN_UP_TO_BYTES, JOIN_UP_TO_BYTES) - len(annotations),
                  None if connection.buffers is None else connection.buffers.shared)
 
 
-def call_plainly(link: Link, method: str, args: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> Any:
+def call_plainly(link: Link, method: str, args: Sequence[Any], kwargs: Optional[Mapping[str, Any]],
+                 is_attempt: bool = False) -> Any:
     """Call a method if the call is a plain one, and return its result. Otherwise return NOT_MADE: nothing has been done.
+
+    Args:
+        is_attempt: the caller repeats the call if it fails, as the proxy demands.
 
     Raises the same as `Caller.call`.
     """
@@ -92,8 +99,8 @@ def call_plainly(link: Link, method: str, args: Sequence[Any], kwargs: Optional[
     if form is None or form.mark is not link.options_mark:
         form = connection.form = _new_form(link, connection)
     # What `Link.acquire_ready` and `Caller.call` look at.
-    if (not form.is_usable or pool.waiters or method in link.oneway or get_options() is not None
-            or request is not NO_REQUEST and (request.call is not None or request.assigned)
+    if (not (form.is_usable or is_attempt and form.fits_attempts) or pool.waiters or method in link.oneway
+            or get_options() is not None or request is not NO_REQUEST and (request.call is not None or request.assigned)
             or large_buffers.current.outgoing is not None or not connection.lock.acquire(False)):
         return NOT_MADE
     connection.user = ident
@@ -123,7 +130,7 @@ def _are_flat(serializer: SerializerBase, args: Sequence[Any], kwargs: Optional[
 def _exchange(link: Link, connection: Connection, form: _Form, method: str, args: Sequence[Any],
               kwargs: Optional[Mapping[str, Any]], may_be_long: bool) -> Any:
     """Make a plain call over a connection that is locked for it."""
-    _, _, serializer, request_begin, reply_begin, annotations, max_payload, _ = form
+    _, _, _, serializer, request_begin, reply_begin, annotations, max_payload, _ = form
     pool = link.pool
     correlation_id: Any = connection.call_id
     seq = pool.seq = (pool.seq + 1) & 0xFFFF

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import struct
 import threading
 import unittest
@@ -30,6 +31,10 @@ class Target:
 
     def echo(self, *args: Any, **kwargs: Any) -> Any:
         return [list(args), kwargs]
+
+    @expose(idempotent=True)
+    def repeatable(self, value: int) -> int:
+        return value
 
     def text(self, size: int) -> str:
         return "x" * size
@@ -204,8 +209,18 @@ class WhatIsPlain(PlainCallsTestCase):
         for name, value in (("_pyroRetry", Retry(attempts=2)), ("_pyroMaxRetries", 1)):
             before = getattr(self.proxy, name)
             with self.subTest(name):
-                self.assert_other_way(lambda: setattr(self.proxy, name, value),  # noqa: B023
-                                      lambda: setattr(self.proxy, name, before))  # noqa: B023
+                self.proxy.echo(0)  # connects
+                setattr(self.proxy, name, value)
+                self.assertEqual([[1], {}], self.assert_plain(True, lambda: self.proxy.echo(1)))
+                self.assertEqual([0, 1], list(self.assert_plain(True, lambda: self.proxy.count(2))))
+                with self.assertRaisesRegex(ValueError, "on purpose"):
+                    self.assert_plain(True, lambda: self.proxy.fail("on purpose"))
+                self.proxy._pyroConnection.sock.shutdown(socket.SHUT_RDWR)
+                self.assertEqual(2, self.proxy.repeatable(2))
+                setattr(self.proxy, name, before)
+                self.proxy._pyroConnection.sock.shutdown(socket.SHUT_RDWR)
+                with self.assertRaises(errors.ConnectionClosedError):
+                    self.proxy.echo(3)
         self.proxy._pyroRawWireResponse = True
         self.assertIsNotNone(self.assert_plain(False, lambda: self.proxy.echo(1)).data)
 
