@@ -64,7 +64,7 @@ def _new_form(link: Link, connection: Connection) -> _Form:
     # A server of another release may answer without a correlation id. A receive must not return more than max_size.
     is_usable = (connection.features is not None and link.is_plain and not 0 < max_size < RECEIVE_BYTES
                  and not link.raw_response)
-    repeats = link.retry is not None or link.max_retries > 0
+    repeats = link.retry is not None or bool(link.max_retries)
     timeout = effective_timeout(link.timeout)
     annotations = (b"" if timeout is None or features.DEADLINES not in (connection.features or ())
                    else features.deadline_chunk(timeout))
