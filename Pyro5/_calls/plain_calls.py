@@ -86,6 +86,7 @@ class PlainCalls:
         if (form is None or end != HEADER_END or size > self._max_bytes
                 or self._daemon.handleRequest != self._handle_request):
             return False
+        size = len(data) if large is None else HEADER_SIZE + len(large)  # as it was received
         left: Optional[float] = None
         if large is None:
             if sizes != size - HEADER_SIZE << 32:  # it has annotations, or is no message
@@ -98,7 +99,7 @@ class PlainCalls:
             correlation_id = new_correlation_bytes()
         number = forks.number
         # As in Dispatcher.answer(): variables that this request sets do not reach the next one.
-        reply = copy_context().run(self._call, connection, form, seq, correlation_id, data, large, left)
+        reply = copy_context().run(self._call, connection, form, seq, correlation_id, data, large, size, left)
         if forks.number != number:
             raise SystemExit(0)  # as in Daemon.handleRequest()
         if type(reply) is bytes:
@@ -134,12 +135,12 @@ class PlainCalls:
         return None
 
     def _call(self, connection: Any, form: _Form, seq: int, correlation_id: bytes, data: bytes,
-              large: Optional[bytes], left: Optional[float]) -> Union[bytes, SendingMessage, None]:
+              large: Optional[bytes], size: int, left: Optional[float]) -> Union[bytes, SendingMessage, None]:
         """Run a call, and return its reply; None if it is sent later. Runs in a context of its own."""
         call: Any = None
         dispatcher, serializer = self._dispatcher, form.serializer
-        running = dispatcher.running.begin_plain(connection, seq, form.flags, serializer.serializer_id, correlation_id,
-                                                 len(data) if large is None else HEADER_SIZE + len(large), left)
+        running = dispatcher.running.begin_plain(connection, seq, form.flags, serializer.serializer_id, correlation_id, size,
+                                                 left)
         try:
             object_id, method, args, kwargs = (serializer.loadsCall(data[HEADER_SIZE:]) if large is None
                                                else dispatcher.decoder.parse_long(large, serializer))

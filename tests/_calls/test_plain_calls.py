@@ -8,6 +8,7 @@ from unittest import mock
 from Pyro5 import config, errors, protocol, serializers
 from Pyro5._calls.decoding import RequestDecoder
 from Pyro5._calls.plain_calls import PlainCalls
+from Pyro5._observe.statistics import Statistics
 from Pyro5._wire import features
 from Pyro5.callcontext import current_context
 from Pyro5.configure import global_version
@@ -193,6 +194,11 @@ class WhatIsPlain(PlainCallsTestCase):
             with self.assertRaisesRegex(errors.TimeoutError, "deadline has passed"):
                 self.parse(ReceivingMessage(reply, reply[HEADER_SIZE:]))
             self.assertEqual([], left)
+            self.dispatcher.running.statistics = Statistics(lambda object_id, method: (object_id, method), 10)
+            for size in (1, 20000):
+                data, before = self.request("x" * size, DLMS=b"5000"), self.client.bytes_received
+                self.assertTrue(self.is_plain(data))
+                self.assertEqual(len(data), self.client.bytes_received - before)
             self.configure(max_size=len(data) - HEADER_SIZE)
             self.assertTrue(self.is_plain(data))
             self.configure(max_size=len(data) - HEADER_SIZE - 1)
