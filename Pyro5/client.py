@@ -122,9 +122,15 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
 
     def _pyroAccess(self, method: str, args: Sequence[Any]) -> Any:
         """Read or assign an attribute of the object."""
-        if type(self) is Proxy and _HOOKS.isdisjoint(self.__dict__):
-            return _invoke(self._pyro, method, args, None)
-        return repeated(self._pyro, self._pyroInvoke, method, args, None)
+        link, invoke = self._pyro, self._pyroInvoke
+        if (type(self) is Proxy and _HOOKS.isdisjoint(self.__dict__) and not of_clients.installed
+                and Proxy._pyroInvoke is _own_invoke and Proxy._pyroAnnotations is _own_annotations):  # as in _invoke()
+            result = call_plainly(link, method, args, None)
+            if result is not NOT_MADE:
+                return result if type(result) is not replies.StreamOpened else streams.ItemStream(str(result.stream_id), self)
+            if link.max_retries or link.retry is not None:
+                invoke = functools.partial(_attempt, self)
+        return repeated(link, invoke, method, args, None)
 
     def _pyroMakeMethod(self, link: Link, name: str) -> _RemoteMethod:
         """Return a method of the object, and keep it in the instance if nothing of the proxy is overridden."""
@@ -292,7 +298,7 @@ def _invoke(link: Link, name: str, args: Sequence[Any], kwargs: Optional[Mapping
         if result is not NOT_MADE:
             return result if type(result) is not replies.StreamOpened else _stream_of(link, result)
         if link.max_retries or link.retry is not None:
-            return repeated(link, functools.partial(_attempt, link), name, args, kwargs, flags)
+            return repeated(link, functools.partial(_attempt, _proxy_sharing(link)), name, args, kwargs, flags)
         connection = link.acquire_ready()
     if connection is None:
         return repeated(link, _proxy_sharing(link)._pyroInvoke, name, args, kwargs, flags)
@@ -300,12 +306,12 @@ def _invoke(link: Link, name: str, args: Sequence[Any], kwargs: Optional[Mapping
     return result if type(result) is not replies.StreamOpened else _stream_of(link, result)
 
 
-def _attempt(link: Link, name: str, args: Sequence[Any], kwargs: Optional[Mapping[str, Any]], flags: int) -> Any:
+def _attempt(proxy: Proxy, name: str, args: Sequence[Any], kwargs: Optional[Mapping[str, Any]], flags: int = 0) -> Any:
     """Make one attempt of a call that is repeated if it fails."""
-    result = call_plainly(link, name, args, kwargs, True)
+    result = NOT_MADE if flags else call_plainly(proxy._pyro, name, args, kwargs, True)
     if result is NOT_MADE:
-        return _proxy_sharing(link)._pyroInvoke(name, args, kwargs, flags)
-    return result if type(result) is not replies.StreamOpened else _stream_of(link, result)
+        return proxy._pyroInvoke(name, args, kwargs, flags)
+    return result if type(result) is not replies.StreamOpened else streams.ItemStream(str(result.stream_id), proxy)
 
 
 def _stream_of(link: Link, opened: replies.StreamOpened) -> streams.ItemStream:
