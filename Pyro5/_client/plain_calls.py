@@ -63,10 +63,11 @@ def _new_form(link: Link, connection: Connection) -> _Form:
     mark = link.options_mark  # first: if another thread changes something meanwhile, the next call makes another form
     max_size = link.wire.max_size
     # A server of another release may answer without a correlation id. A receive must not return more than max_size.
-    is_usable = (connection.features is not None and link.is_plain and not 0 < max_size < RECEIVE_BYTES
-                 and not link.raw_response)
-    repeats = link.retry is not None or bool(link.max_retries)
+    # A timeout that has passed before the request is sent has an error of its own.
     timeout = effective_timeout(link.timeout)
+    is_usable = (connection.features is not None and link.is_plain and not 0 < max_size < RECEIVE_BYTES
+                 and not link.raw_response and (timeout is None or timeout >= 0.001))
+    repeats = link.retry is not None or bool(link.max_retries)
     annotations = (b"" if timeout is None or features.DEADLINES not in (connection.features or ())
                    else features.deadline_chunk(timeout))
     serializer = link.serializer.for_dialect(connection.dialect)

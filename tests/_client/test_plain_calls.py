@@ -237,6 +237,10 @@ class WhatIsPlain(PlainCallsTestCase):
         self.proxy._pyroTimeout = None
         self.release.set()
         self.assertIsNone(self.proxy.seconds_left())
+        self.proxy._pyroTimeout = 1e-9
+        with self.assertRaisesRegex(errors.TimeoutError, "the deadline of the call has passed") as caught:
+            self.proxy.echo(1)
+        self.assertIs(False, caught.exception.sent)
         with settings(COMMTIMEOUT=PATIENCE_SECONDS):
             self.proxy._pyroTimeout = -1
             self.proxy.echo(1)
@@ -285,6 +289,24 @@ class WhatIsPlain(PlainCallsTestCase):
         self.assertIsNone(self.made(lambda: self.proxy.color)[0])
         self.made(lambda: setattr(self.proxy, "color", "green"))
         self.assertEqual([("__getattr__", ("color",)), ("__setattr__", ("color", "green"))], asked)
+
+    def test_attributes_are_accessed_by_the_proxy_itself(self) -> None:
+        callers: List[Proxy] = []
+
+        def invoke(proxy: Proxy, name: str, args: Any, kwargs: Any) -> Any:
+            callers.append(proxy)
+        with mock.patch.object(Proxy, "_pyroInvoke", invoke):
+            self.assertIsNone(self.proxy.color)
+            self.proxy.color = "green"
+        self.assertIs(self.proxy, callers[0])
+        self.assertIs(self.proxy, callers[1])
+        for name, value in (("_pyroTimeout", None), ("_pyroMaxRetries", 1), ("_pyroRetry", Retry(attempts=2))):
+            setattr(self.proxy, name, value)
+            self.proxy.echo(1)
+            self.assertIn("echo", self.proxy.__dict__)
+            self.proxy._pyroRelease()
+            self.assertEqual("blue", self.proxy.color)
+            self.assertNotIn("echo", self.proxy.__dict__)  # after reconnecting, the object may be another one
 
     def test_methods_that_are_replaced(self) -> None:
         with mock.patch.object(Proxy, "_pyroInvoke", lambda *args, **options: "replaced"):
