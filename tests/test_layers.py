@@ -26,7 +26,7 @@ MODULES = """
     _values.containers _values.uri _values.msgpack_check
     _values.serpent _values.serpent.writer _values.serpent.reader _values.serpent.calls
     _values.serpent.chunks _values.serpent.slow_writer
-    serializers.base _values.marshal _values.marshal.reader
+    serializers.base serializers.conversion _values.marshal _values.marshal.reader
     _values.marshal.scan _values.marshal.check
     serializers.serpent serializers.json serializers.marshal serializers.msgpack serializers
     _messages _messages.limits _messages.out_of_band

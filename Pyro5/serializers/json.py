@@ -3,21 +3,12 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import TYPE_CHECKING, Any, Callable, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Iterable, List, Mapping, Optional, Sequence, Tuple
 
-from .. import LazyModule
 from .._values import classes, containers, numpy_scalars, plain_copy, registered_types
 from .._values.registered_types import builtin_subclasses
 from .base import CallPayload, Data, Payload, SerializerBase, is_long, may_have_tag, register_own
-
-if TYPE_CHECKING:
-    import datetime
-    import decimal
-    import uuid
-else:
-    datetime = LazyModule(globals(), "datetime")
-    decimal = LazyModule(globals(), "decimal")
-    uuid = LazyModule(globals(), "uuid")
+from .conversion import ConvertingSerializer
 
 __all__ = ["JsonSerializer"]
 
@@ -63,7 +54,7 @@ def _make_fast_encoder(encoder: json.JSONEncoder) -> Optional[Callable[[Any, int
     return fast_encoder
 
 
-class JsonSerializer(SerializerBase):
+class JsonSerializer(ConvertingSerializer):
     """JSON in UTF-8, see the json module of the standard library.
 
     Tuples and sets become lists, and keys of dicts become strings. Binary data is not supported.
@@ -72,6 +63,8 @@ class JsonSerializer(SerializerBase):
     serializer_id = 3
     name = "json"
     refers_to_buffers = True
+    _native = _NATIVE
+    _converts_results = _is_text = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -194,38 +187,8 @@ class JsonSerializer(SerializerBase):
     def _call_parts(self, value: Any) -> CallPayload:
         return value["object"], value["method"], value["params"], value["kwargs"]
 
-    def _to_plain_or_copy(self, obj: Any) -> Any:
-        if not self._replacements:
-            plain_copy.check_needs_copy(obj)
-        return self._to_plain(obj)
-
     def _to_plain_with_keys(self, obj: Any) -> Any:
         return numpy_scalars.with_plain_keys_inside(self._to_plain(obj))
-
-    def _to_plain(self, obj: Any) -> Any:
-        # The order decides what applies if several do: replacements of this serializer, converters, then known types.
-        if self._replacements:
-            obj = self._replaced(obj)
-            if type(obj) in _NATIVE:
-                return obj
-        form = classes.registered_form(obj, tagged=self._tagged)
-        if form is not classes.NOT_REGISTERED:
-            return form
-        scalar = numpy_scalars.plain_scalar(obj)
-        if scalar is not obj:
-            return scalar
-        if isinstance(obj, set):
-            if self._tagged and plain_copy.with_tagged_keys(obj) is not obj:
-                return plain_copy.with_tagged_keys(obj)
-            return tuple(obj)
-        if isinstance(obj, (uuid.UUID, decimal.Decimal)):
-            return str(obj)
-        if isinstance(obj, (datetime.datetime, datetime.date)):
-            return obj.isoformat()
-        if classes.is_array(obj):
-            return classes.array_to_plain(obj)
-        array = numpy_scalars.array_form(obj, as_text=True)
-        return self.class_to_dict(obj) if array is numpy_scalars.NO_ARRAY else array
 
 
 register_own(JsonSerializer)

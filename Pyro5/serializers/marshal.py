@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, Mapping, Optional,
 
 from .. import LazyModule, errors
 from .._values import classes, numpy_scalars, plain, plain_copy
-from .base import LONG_DATA, TAG_BYTES, Data, Payload, SerializerBase, is_long, may_be_tagged, register_own, too_deep
+from .base import LONG_DATA, TAG_BYTES, Data, Payload, is_long, may_be_tagged, register_own, too_deep
+from .conversion import ConvertingSerializer
 
 if TYPE_CHECKING:
-    import uuid
-
     from .._values.marshal import check
 else:
-    uuid = LazyModule(globals(), "uuid")
     check = LazyModule(globals(), ".._values.marshal.check")  # its regular expressions are for those who use marshal
 
 __all__ = ["MarshalSerializer"]
@@ -34,7 +32,7 @@ _MAX_BLOB = (1 << 31) - 1           # bytes
 _NO_REFERENCES = 2                  # the last version of the format without references to earlier objects
 
 
-class MarshalSerializer(SerializerBase):
+class MarshalSerializer(ConvertingSerializer):
     """The binary format of the marshal module of the standard library.
 
     Class instances are converted to dicts, as in the other serializers. Instances of most subclasses of builtin types cannot
@@ -44,6 +42,7 @@ class MarshalSerializer(SerializerBase):
     serializer_id = 2
     name = "marshal"
     refers_to_buffers = sends_bytes_uncopied = True
+    _native = _NATIVE
 
     def _encode(self, data: Any, version: int = marshal.version) -> bytes:
         converted = data if type(data) in _NATIVE else self._to_plain(data)
@@ -112,26 +111,10 @@ class MarshalSerializer(SerializerBase):
             named = {key: value if type(value) in _NATIVE else self._to_plain(value) for key, value in kwargs.items()}
         return self.dumps((obj, method, args, named))
 
-    def _to_plain(self, obj: Any) -> Any:
-        """Convert an object to a supported value; the objects in it are not converted."""
-        if self._replacements:
-            obj = self._replaced(obj)
-            if type(obj) in _NATIVE:
-                return obj
-        form = classes.registered_form(obj, tagged=self._tagged)
-        if form is not classes.NOT_REGISTERED:
-            return form if type(form) in _NATIVE else self._to_plain(form)
-        scalar = numpy_scalars.plain_scalar(obj)
-        if scalar is not obj:
-            return scalar
+    def _known_form(self, obj: Any) -> Any:
         if isinstance(obj, _LEFT_TO_MARSHAL):
             return obj if isinstance(obj, type) else plain.base_value(obj)
-        if isinstance(obj, uuid.UUID):
-            return str(obj)
-        if classes.is_array(obj):
-            return classes.array_to_plain(obj)
-        array = numpy_scalars.array_form(obj)
-        return self.class_to_dict(obj) if array is numpy_scalars.NO_ARRAY else array
+        return self._common_form(obj)
 
     def _all_plain(self, value: Any) -> Any:
         copied = plain_copy.NO_COPY if self._replacements else plain_copy.plain_copy(

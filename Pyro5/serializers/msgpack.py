@@ -6,22 +6,19 @@ import struct
 from typing import TYPE_CHECKING, Any, Deque, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .. import LazyModule, errors
-from .._values import classes, containers, msgpack_check, numpy_scalars, plain_copy, unsendable
+from .._values import containers, msgpack_check, numpy_scalars, plain_copy, unsendable
 from .._values.registered_types import builtin_subclasses
 from .base import LONG_DATA, TAG_BYTES, CallPayload, Data, Payload, SerializerBase, is_long, may_be_tagged, register_own
+from .conversion import ConvertingSerializer
 
 if TYPE_CHECKING:
     import datetime
-    import decimal
     import fractions
     import numbers
-    import uuid
 else:
     datetime = LazyModule(globals(), "datetime")
-    decimal = LazyModule(globals(), "decimal")
     fractions = LazyModule(globals(), "fractions")
     numbers = LazyModule(globals(), "numbers")
-    uuid = LazyModule(globals(), "uuid")
 
 __all__ = ["MsgpackSerializer"]
 
@@ -50,7 +47,7 @@ def _load_msgpack_library() -> Any:
     return msgpack
 
 
-class MsgpackSerializer(SerializerBase):
+class MsgpackSerializer(ConvertingSerializer):
     """MessagePack, see the msgpack package.
 
     Tuples and sets become lists. The keys of dicts must be strings or bytes: receivers do not accept other keys.
@@ -179,34 +176,10 @@ class MsgpackSerializer(SerializerBase):
                 pass    # decoded again, to raise the right error
         return super().loadsCall(data)
 
-    def _to_plain_or_copy(self, obj: Any) -> Any:
-        if not self._replacements:
-            plain_copy.check_needs_copy(obj)
-        return self._to_plain(obj)
+    def _is_native(self, value: Any) -> bool:
+        return isinstance(value, _NATIVE)
 
-    def _to_plain(self, obj: Any) -> Any:
-        if self._replacements:
-            obj = self._replaced(obj)
-            if isinstance(obj, _NATIVE):
-                return obj
-        form = classes.registered_form(obj, tagged=self._tagged)
-        if form is not classes.NOT_REGISTERED:
-            # msgpack does not call this again for the result, so the result must be a supported type
-            return form if isinstance(form, _NATIVE) else self._to_plain(form)
-        scalar = numpy_scalars.plain_scalar(obj)
-        if scalar is not obj:
-            return scalar if isinstance(scalar, _NATIVE) else self._to_plain(scalar)
-        if isinstance(obj, set):
-            if self._tagged and plain_copy.with_tagged_keys(obj) is not obj:
-                return plain_copy.with_tagged_keys(obj)
-            return tuple(obj)
-        if isinstance(obj, (uuid.UUID, decimal.Decimal)):
-            return str(obj)
-        if classes.is_array(obj):
-            return classes.array_to_plain(obj)
-        array = numpy_scalars.array_form(obj)
-        if array is not numpy_scalars.NO_ARRAY:
-            return array
+    def _class_form(self, obj: Any) -> Any:
         ext = _to_ext(obj)
         return self.class_to_dict(obj) if ext is None else self._ext_type(*ext)
 
