@@ -114,23 +114,11 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
         # Attributes are requested for every access, their values may change. The name may also be new to a proxy that has not
         # been connected yet: then connect and look again.
         if name in link.attrs:
-            value = self._pyroAccess(requests.GETATTR_METHOD, (name,))
+            value = _access(self, requests.GETATTR_METHOD, (name,))
             return results.rebuilt(link.results, name, value) if link.results else value
         if not self._pyroEnsureMetadata() and not link.has_member(name):
             raise AttributeError("remote object '%s' has no exposed attribute or method '%s'" % (link.uri, name))
         return getattr(self, name)
-
-    def _pyroAccess(self, method: str, args: Sequence[Any]) -> Any:
-        """Read or assign an attribute of the object."""
-        link, invoke = self._pyro, self._pyroInvoke
-        if (type(self) is Proxy and _HOOKS.isdisjoint(self.__dict__) and not of_clients.installed
-                and Proxy._pyroInvoke is _own_invoke and Proxy._pyroAnnotations is _own_annotations):  # as in _invoke()
-            result = call_plainly(link, method, args, None)
-            if result is not NOT_MADE:
-                return result if type(result) is not replies.StreamOpened else streams.ItemStream(str(result.stream_id), self)
-            if link.max_retries or link.retry is not None:
-                invoke = functools.partial(_attempt, self)
-        return repeated(link, invoke, method, args, None)
 
     def _pyroMakeMethod(self, link: Link, name: str) -> _RemoteMethod:
         """Return a method of the object, and keep it in the instance if nothing of the proxy is overridden."""
@@ -168,7 +156,7 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
         self._pyroEnsureMetadata()
         if not self._pyro.has_attribute(name):
             raise AttributeError("remote object '%s' has no exposed attribute '%s'" % (self._pyro.uri, name))
-        self._pyroAccess(requests.SETATTR_METHOD, (name, value))
+        _access(self, requests.SETATTR_METHOD, (name, value))
 
     def __delattr__(self, name: str) -> None:
         if name in self._pyro.attrs or name in self._pyro.methods:
@@ -304,6 +292,19 @@ def _invoke(link: Link, name: str, args: Sequence[Any], kwargs: Optional[Mapping
         return repeated(link, _proxy_sharing(link)._pyroInvoke, name, args, kwargs, flags)
     result = link.call(connection, name, args, kwargs, protocol.FLAGS_ONEWAY if name in link.oneway else flags)
     return result if type(result) is not replies.StreamOpened else _stream_of(link, result)
+
+
+def _access(proxy: Proxy, method: str, args: Sequence[Any]) -> Any:
+    """Read or assign an attribute of the object."""
+    link, invoke = proxy._pyro, proxy._pyroInvoke
+    if (type(proxy) is Proxy and _HOOKS.isdisjoint(proxy.__dict__) and not of_clients.installed
+            and Proxy._pyroInvoke is _own_invoke and Proxy._pyroAnnotations is _own_annotations):  # as in _invoke()
+        result = call_plainly(link, method, args, None)
+        if result is not NOT_MADE:
+            return result if type(result) is not replies.StreamOpened else streams.ItemStream(str(result.stream_id), proxy)
+        if link.max_retries or link.retry is not None:
+            invoke = functools.partial(_attempt, proxy)
+    return repeated(link, invoke, method, args, None)
 
 
 def _attempt(proxy: Proxy, name: str, args: Sequence[Any], kwargs: Optional[Mapping[str, Any]], flags: int = 0) -> Any:
