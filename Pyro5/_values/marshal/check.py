@@ -19,6 +19,7 @@ from typing import Any, Dict, List, Optional, Set, Tuple
 from .. import containers
 from ..containers import Data
 from . import reader, scan
+from .reader import FLAG, SIZES, read_int
 
 if sys.version_info >= (3, 13):
     _loads = functools.partial(marshal.loads, allow_code=False)
@@ -171,21 +172,11 @@ def _is_suspect(data: Data) -> bool:
     return False
 
 
-_FLAG = 0x80                # in a type code: the object is numbered, so that later data can refer to it
 _REFERENCES = frozenset(b"r\xf2")
 _SHORT_TEXT = frozenset(b"zZ\xfa\xda")
-
-
-def _sizes_of_simple_objects() -> List[int]:
-    sizes = [0] * 256
-    for kinds, size in ((b"NTFS.", 1), (b"i", 5), (b"g", 9), (b"y", 17)):
-        for kind in kinds:
-            sizes[kind] = sizes[kind | _FLAG] = size
-    return sizes
-
-
-_SIZES = _sizes_of_simple_objects()     # by type code, including it; 0: not a simple object
-_NUMBERED = [code >= _FLAG and code & ~_FLAG not in b"NTFS.0r" for code in range(256)]      # the flag has no effect on these
+_SIMPLE = {**SIZES, **dict.fromkeys(b"NTFS.", 1)}
+_SIZES = [_SIMPLE.get(code & ~FLAG, 0) for code in range(256)]      # by type code, including it; 0: not a simple object
+_NUMBERED = [code >= FLAG and code & ~FLAG not in b"NTFS.0r" for code in range(256)]      # the flag has no effect on these
 
 
 def _walk(walk: _Walk, budget: int) -> bool:
@@ -227,9 +218,7 @@ def _walk_on(walk: _Walk, data: Data, budget: int) -> bool:
 
 
 # The type codes of the other objects, without the flag.
-_LONG_TEXT, _LONG_INT = b"sAatu", ord("l")
-_HASHABLE, _SEQUENCES, _DICT, _NULL = b"()>", b"()[<>", ord("{"), ord("0")
-_read_int = struct.Struct("<i").unpack_from
+_HASHABLE, _DICT, _NULL = b"()>", ord("{"), ord("0")
 
 
 class _Walk:
@@ -265,29 +254,26 @@ class _Walk:
 
     def special_object(self, position: int, left: int) -> Tuple[int, int]:
         """Process an object that is not simple; return the next position, and the number of objects that follow there."""
-        kind = self.data[position] & ~_FLAG
-        if kind in _LONG_TEXT or kind == _LONG_INT:
-            size = _read_int(self.data, position + 1)[0]
-            return position + 5 + (2 * abs(size) if kind == _LONG_INT else max(size, 0)), left
+        kind = self.data[position] & ~FLAG
+        if kind not in b"()[<>{0":
+            return position + reader.size_of_simple_object(self.data, position, kind), left
         if kind == _NULL:
             return position + 1, max(left, 0)       # the end of a dict; the marshal module refuses it anywhere else
         if kind == _DICT:
             self.outer.append((left, b"", 0))
             return position + 1, -1
-        if kind in _SEQUENCES:
-            return self._enter_sequence(position, left)
-        raise ValueError("bad marshal data (unknown type code)")
+        return self._enter_sequence(position, left)
 
     def _enter_sequence(self, position: int, left: int) -> Tuple[int, int]:
         code = self.data[position]
-        short = code & ~_FLAG == ord(")")
-        count = self.data[position + 1] if short else _read_int(self.data, position + 1)[0]
+        short = code & ~FLAG == ord(")")
+        count = self.data[position + 1] if short else read_int(self.data, position + 1)[0]
         # The marshal module allocates the whole container at once: all sizes together must be possible for this data.
         self._elements_allowed -= count
         if count < 0 or self._elements_allowed < 0:
             raise EOFError("marshal data too short")
         number = b""
-        if code & _FLAG and code & ~_FLAG in _HASHABLE:
+        if code & FLAG and code & ~FLAG in _HASHABLE:
             number = (self.numbers - 1).to_bytes(4, "little")
             self._unfinished.add(number)
         self.outer.append((left, number, self.elements))

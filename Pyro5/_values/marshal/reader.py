@@ -9,21 +9,23 @@ from __future__ import annotations
 import marshal
 import re
 import struct
+from itertools import islice
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from .. import hash_flooding
+from ..containers import Data
 
-_FLAG = 0x80        # in a type code: the object is numbered, so that later data can refer to it
+FLAG = 0x80        # in a type code: the object is numbered, so that later data can refer to it
 _MAX_DEPTH = 200
 _MARSHAL_DEPTH = 2000   # the limit of the marshal module
 _NULL: Any = object()       # ends a dict
 _UNFINISHED: Any = object()
 _SINGLETONS: Dict[int, Any] = {ord("N"): None, ord("T"): True, ord("F"): False, ord("."): ..., ord("0"): _NULL}
-_SIZES = {ord("i"): 5, ord("g"): 9, ord("y"): 17}
-_SIZES_IN_WALK = {**_SIZES, **dict.fromkeys(b"NTF.", 1), ord("r"): 5}
-_RUNS = {code: re.compile(b"(?:[%c%c].{%d}){1,1000}" % (code, code | _FLAG, _SIZES[code] - 1), re.DOTALL) for code in b"ig"}
+SIZES = {ord("i"): 5, ord("g"): 9, ord("y"): 17}
+_SIZES_IN_WALK = {**SIZES, **dict.fromkeys(b"NTF.", 1), ord("r"): 5}
+_RUNS = {code: re.compile(b"(?:[%c%c].{%d}){1,1000}" % (code, code | FLAG, SIZES[code] - 1), re.DOTALL) for code in b"ig"}
 _RISKY = frozenset(b"ly()<>r")      # types whose values can be chosen to have the same hash, and references to any type
-_RISKY_BYTES = bytes(_RISKY) + bytes(code | _FLAG for code in _RISKY)
+_RISKY_BYTES = bytes(_RISKY) + bytes(code | FLAG for code in _RISKY)
 _COMPARED_INSIDE = frozenset(b"()>r")   # types of keys with elements that have to be compared, and references
 _TUPLE_CODES = b"(", b")", b"\xa8", b"\xa9"
 _HASHABLE_BYTES = b"()>\xa8\xa9\xbe"
@@ -34,7 +36,7 @@ _COMPARED_PER_BYTE = 16             # of a message with many small tables
 _LARGE_FROZENSET = 50                # elements; each is compared with all of another frozenset if all hash alike
 _SHORT_TEXT, _LONG_INT, _REFERENCE = b"zZ", ord("l"), ord("r")
 _SIMPLE = frozenset(b"igylzZsAatu")
-_read_int: Callable[[bytes, int], Tuple[int]] = struct.Struct("<i").unpack_from
+read_int: Callable[[Data, int], Tuple[int]] = struct.Struct("<i").unpack_from
 
 
 def has_costly_table(data: bytes, elements: int = 0) -> bool:
@@ -74,7 +76,7 @@ def _find_costly_table(data: bytes, elements: int) -> bool:
                 return False
             left, table = outer.pop()
         left -= 1
-        code = data[position] & ~_FLAG
+        code = data[position] & ~FLAG
         # in a dict, keys and values alternate, and `left` counts down from -1: keys are at even numbers
         if code in _RISKY and (table.is_set or left < 0 and not left & 1) and _is_risky(data, position, code):
             table.risky += 1
@@ -86,11 +88,11 @@ def _find_costly_table(data: bytes, elements: int) -> bool:
             if len(outer) > _MARSHAL_DEPTH:
                 return True     # The marshal module refuses this, and so will `loads`; without walking through all levels.
             table = _Table(position, code)
-            position, left = _begin_container(data, position, code)
+            position, left = begin_container(data, position, code)
         elif code == ord("0"):
             position, left = position + 1, max(left, 0)
         else:
-            position += _SIZES_IN_WALK.get(code) or _size_of_simple_object(data, position, code)
+            position += _SIZES_IN_WALK.get(code) or size_of_simple_object(data, position, code)
             if left > 0 and code in _RUNS:
                 position, left = _skip_run(data, position, code, left)
 
@@ -114,10 +116,8 @@ def count_containers(data: bytes, most: int) -> int:
     # Malformed data is not refused here: the marshal module raises the errors that callers expect.
     count = 0
     try:
-        for _ in _containers(data):
+        for _ in islice(_containers(data), most + 1):
             count += 1
-            if count > most:
-                break
     except (IndexError, struct.error, ValueError):
         pass    # malformed: the marshal module will say so
     return count
@@ -133,15 +133,15 @@ def _containers(data: bytes) -> Iterator[int]:
                 return
             left = outer.pop()
         left -= 1
-        code = data[position] & ~_FLAG
+        code = data[position] & ~FLAG
         if code in b"()[<>{":
             outer.append(left)
-            position, left = _begin_container(data, position, code)
+            position, left = begin_container(data, position, code)
             yield position
         elif code == ord("0"):
             position, left = position + 1, max(left, 0)
         else:
-            position += _SIZES_IN_WALK.get(code) or _size_of_simple_object(data, position, code)
+            position += _SIZES_IN_WALK.get(code) or size_of_simple_object(data, position, code)
             if left > 0 and code in _RUNS:
                 position, left = _skip_run(data, position, code, left)
 
@@ -149,31 +149,32 @@ def _containers(data: bytes) -> Iterator[int]:
 def _is_risky(data: bytes, position: int, code: int) -> bool:
     if code != _LONG_INT:
         return True
-    digits = abs(_read_int(data, position + 1)[0])
+    digits = abs(read_int(data, position + 1)[0])
     return digits >= _DIGITS_OF_64_BITS and (
         digits > _DIGITS_OF_64_BITS or int.from_bytes(data[position + 13:position + 15], "little") > _TOP_DIGIT)
 
 
-def _begin_container(data: bytes, position: int, code: int) -> Tuple[int, int]:
+def begin_container(data: Data, position: int, code: int) -> Tuple[int, int]:
     """Return the position of the first object in a container, and the number of objects (-1: until a NULL)."""
     if code == ord("{"):
         return position + 1, -1
     if code == ord(")"):
         return position + 2, data[position + 1]
-    count = _read_int(data, position + 1)[0]
+    count = read_int(data, position + 1)[0]
     if count < 0:
         raise ValueError("bad marshal data (size out of range)")
     return position + 5, count
 
 
-def _size_of_simple_object(data: bytes, position: int, code: int) -> int:
-    if code in _SIZES:
-        return _SIZES[code]
+def size_of_simple_object(data: Data, position: int, code: int) -> int:
+    """Return the number of bytes of a number or a text, with its type code, which is given without the flag."""
+    if code in SIZES:
+        return SIZES[code]
     if code not in _SIMPLE:
         raise ValueError("bad marshal data (unknown type code)")
     if code in _SHORT_TEXT:
         return 2 + data[position + 1]
-    size = _read_int(data, position + 1)[0]
+    size = read_int(data, position + 1)[0]
     return 5 + (2 * abs(size) if code == _LONG_INT else max(size, 0))
 
 
@@ -183,8 +184,8 @@ def _skip_run(data: bytes, position: int, code: int, left: int) -> Tuple[int, in
     run = _RUNS[code].match(data, position)
     if run is None:
         return position, left
-    count = min(left, (run.end() - position) // _SIZES[code])
-    return position + count * _SIZES[code], left - count
+    count = min(left, (run.end() - position) // SIZES[code])
+    return position + count * SIZES[code], left - count
 
 
 def loads(data: bytes) -> Any:
@@ -215,7 +216,7 @@ class _Reader:
     def read(self, depth: int) -> Any:
         """Read the next object."""
         code = self._data[self._position]
-        kind = code & ~_FLAG
+        kind = code & ~FLAG
         if kind in _SINGLETONS:
             self._position += 1
             return _SINGLETONS[kind]
@@ -223,7 +224,7 @@ class _Reader:
             return self._refer()
         # The number is assigned before the elements are read, as in the marshal module; until then nothing can refer to it.
         number: Optional[int] = None
-        if code & _FLAG:
+        if code & FLAG:
             number = len(self._references)
             self._references.append(_UNFINISHED)
         value = self._container(kind, depth) if kind in b"()[<>{" else self._simple(kind)
@@ -232,7 +233,7 @@ class _Reader:
         return value
 
     def _refer(self) -> Any:
-        number = _read_int(self._data, self._position + 1)[0]
+        number = read_int(self._data, self._position + 1)[0]
         self._position += 5
         if not 0 <= number < len(self._references) or self._references[number] is _UNFINISHED:
             raise ValueError("bad marshal data (invalid reference)")
@@ -241,7 +242,7 @@ class _Reader:
     def _simple(self, kind: int) -> Any:
         """Read a number or a text by the marshal module, which is not harmful for a single simple object."""
         start, data = self._position, self._data
-        self._position += _size_of_simple_object(data, start, kind)
+        self._position += size_of_simple_object(data, start, kind)
         if self._position > len(data):
             raise EOFError("marshal data too short")
         return marshal.loads(data[start:self._position])
@@ -249,7 +250,7 @@ class _Reader:
     def _container(self, kind: int, depth: int) -> Any:
         if depth > _MAX_DEPTH:  # recursive: the limit keeps it below that of the interpreter
             raise ValueError("bad marshal data (nested too deeply)")
-        self._position, count = _begin_container(self._data, self._position, kind)
+        self._position, count = begin_container(self._data, self._position, kind)
         if kind == ord("{"):
             return self._dict(depth)
         # `check` has made sure that the data has at least one byte for each element, so the list cannot be too long

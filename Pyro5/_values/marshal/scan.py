@@ -12,11 +12,12 @@ import struct
 from typing import Callable, Optional, Pattern, Tuple, Union
 
 from ..containers import Data
+from .reader import FLAG, begin_container, read_int
 
 _SHORT, _SHORTER = 64, 32           # bytes; longer texts are not matched, but passed in a loop
 _BYTE_SIZES, _INT_SIZES = frozenset(b"zZ\xfa\xda"), frozenset(b"uatAs\xf5\xe1\xf4\xc1\xf3")
 _NUMBERED_TUPLES = b"\xa8", b"\xa9"
-_SHORT_TUPLES, _TUPLES, _HEADS, _DICTS = frozenset(b")\xa9"), frozenset(b"()"), frozenset(b"()[\xdb"), frozenset(b"{\xfb")
+_TUPLES, _HEADS, _DICTS = frozenset(b"()"), frozenset(b"()[\xdb"), frozenset(b"{\xfb")
 _REFERENCES_TO_FIRST = b"r\0\0\0\0", b"\xf2\0\0\0\0"
 _FEW_TUPLES = 50    # are passed one by one
 # Tuples may be keys with equal hashes: the same limits as in `reader`.
@@ -27,7 +28,6 @@ _CALL, _ONE_ARGUMENT, _NO_NAMES = b"(\4\0\0\0", b"[\1\0\0\0", b"{0"
 _NAMES, _BLOBS = frozenset((b"u", b"t")), frozenset((b"u", b"s"))
 _read_text: Callable[[Data, int], Tuple[bytes, int]] = struct.Struct("<cI").unpack_from
 _read_head_and_text: Callable[[Data, int], Tuple[bytes, bytes, int]] = struct.Struct("<5scI").unpack_from
-_read_int: Callable[[Data, int], Tuple[int]] = struct.Struct("<i").unpack_from
 
 
 @functools.lru_cache(maxsize=None)
@@ -90,7 +90,7 @@ def recognize(data: Data) -> Optional[bool]:
 
 def _recognize(data: Union[bytes, bytearray]) -> Optional[bool]:
     begins_with_tuple = data[:1] in _NUMBERED_TUPLES
-    position, elements = _after_head(data, 0) if begins_with_tuple else (0, 0)  # of large containers
+    position, elements = begin_container(data, 0, data[0] & ~FLAG) if begins_with_tuple else (0, 0)  # of large containers
     # Tuples before the first dict, such as the arguments of a call, are not parts of keys: any number is harmless. Then, a few
     # are passed one by one. If there are more, all parentheses are counted, also those in texts and numbers.
     match = _objects(with_tuples=True, with_dicts=False).match
@@ -106,7 +106,7 @@ def _recognize(data: Union[bytes, bytearray]) -> Optional[bool]:
         elif code in _DICTS and not has_dicts:
             has_dicts, match = True, _objects(with_tuples=False, with_dicts=True).match
         elif code in _HEADS:
-            position, count = _after_head(data, position)
+            position, count = begin_container(data, position, code & ~FLAG)
             elements += count
             if code in _TUPLES and has_dicts:
                 few, tuples = max(few - 1, 0), tuples + 1
@@ -122,16 +122,6 @@ def _recognize(data: Union[bytes, bytearray]) -> Optional[bool]:
     return (b"r" in data or b"\xf2" in data) and (b"\xdb" in data or b"\xfb" in data)
 
 
-def _after_head(data: Data, position: int) -> Tuple[int, int]:
-    """Return the position after the beginning of a list or tuple, and the number of its elements."""
-    if data[position] in _SHORT_TUPLES:
-        return position + 2, data[position + 1]
-    count = _read_int(data, position + 1)[0]
-    if count < 0:
-        raise ValueError("size out of range")
-    return position + 5, count
-
-
 def _after_texts(data: Data, position: int) -> int:
     """Return the position after a text of any length, and those that follow it.
 
@@ -142,8 +132,8 @@ def _after_texts(data: Data, position: int) -> int:
         code = data[position]
         if code in _BYTE_SIZES:
             position += 2 + data[position + 1]
-        elif code in _INT_SIZES and _read_int(data, position + 1)[0] >= 0:
-            position += 5 + _read_int(data, position + 1)[0]
+        elif code in _INT_SIZES and read_int(data, position + 1)[0] >= 0:
+            position += 5 + read_int(data, position + 1)[0]
         elif position > start:
             break
         else:
