@@ -192,7 +192,7 @@ class Connection(socketutil.SocketConnection):
         if not data:
             raise socketutil.communication_error(self._activity(method), None) from EOFError()
         reader.feed(data)
-        return self._awaited(self._exchange(None, method), seq, reply_begin[7], method)
+        return self._awaited(self._exchange(None, method, True), seq, reply_begin[7], method)
 
     def large_round_trip(self, request: List[Buffer], seq: int, reply_begin: bytes, correlation_id: bytes,
                          method: str) -> Union[bytes, ReceivingMessage]:
@@ -208,7 +208,7 @@ class Connection(socketutil.SocketConnection):
             raise socketutil.communication_error(self._activity(method), x) from x
         if large is None:
             reader.feed(data)
-            return self._awaited(self._exchange(None, method), seq, reply_begin[7], method)
+            return self._awaited(self._exchange(None, method, True), seq, reply_begin[7], method)
         if data == _pack(reply_begin, seq, len(large) << 32, correlation_id, HEADER_END):
             self.mid_exchange = False
             return large
@@ -314,8 +314,11 @@ class Connection(socketutil.SocketConnection):
         if not self.keep_open:
             self.sock.close()  # without shutdown(), which would end the connection for the parent process as well
 
-    def _exchange(self, request: Union[SendingMessage, List[Buffer], None], method: Optional[str]) -> ReceivingMessage:
-        """Send a request, and receive a message; without a request, the next message after the late reply to another call."""
+    def _exchange(self, request: Union[SendingMessage, List[Buffer], None], method: Optional[str],
+                  has_begun: bool = False) -> ReceivingMessage:
+        """Send a request, and receive a message; without a request, the next message after the late reply to another call, or
+        the message of which a part has been received (has_begun).
+        """
         reader = self._reader
         reply = None
         try:
@@ -336,7 +339,7 @@ class Connection(socketutil.SocketConnection):
                     reader.feed(data)
                 else:
                     reply = ReceivingMessage(data, large)
-            elif reply is None and not reader.receive_from(self._incoming):
+            elif reply is None and (not has_begun or self._has_no_timeout()) and not reader.receive_from(self._incoming):
                 raise EOFError
             reply = reply or reader.next_message() or self._receive_rest()
         except OSError as x:
