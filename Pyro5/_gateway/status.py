@@ -11,7 +11,7 @@ from typing import Any, Callable, Deque, Dict, Iterable, List, Mapping, Optional
 
 from .. import NamedTuple, errors
 from .._client.parallel import ask_all
-from .._observe.histogram import add, percentile
+from .._observe.histogram import percentile, total
 from .._observe.metrics_text import CONTENT_TYPE, Family, metrics_text
 from .._observe.statistics import GENERATED_IDS, shown_id
 from .._values import plain
@@ -142,18 +142,18 @@ def _about_server(report: Row) -> Row:
 
 def _merged(methods: Mapping[str, Any]) -> Row:
     """Return the sum of the statistics of all methods of an object, and the last of their errors."""
-    calls_made, failed, buckets = 0, 0, []  # type: int, int, List[int]
+    calls_made, failed, histograms = 0, 0, []  # type: int, int, List[List[int]]
     last: Optional[Row] = None
     for method, row in methods.items():
         if type(row) is not dict:
             continue
         calls_made += _number(row, "calls")
         failed += _number(row, "errors")
-        add(buckets, [each for each in row.get("buckets") or () if type(each) is int])
+        histograms.append([each for each in row.get("buckets") or () if type(each) is int])
         error = row.get("last_error")
         if type(error) is dict and (last is None or _number(error, "time") > _number(last, "time")):
             last = {**error, "method": method}
-    return {"calls": calls_made, "errors": failed, "last_error": last, "buckets": buckets}
+    return {"calls": calls_made, "errors": failed, "last_error": last, "buckets": total(histograms)}
 
 
 def _number(row: Row, key: str) -> Any:

@@ -1,7 +1,8 @@
 """Logarithmic histograms of durations: 32 buckets, each twice as wide as the one before."""
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Sequence
+from itertools import zip_longest
+from typing import Dict, Iterable, List, Optional, Sequence
 
 BUCKETS = 32
 UNIT = 1e-6  # seconds: bucket 0 has durations below one microsecond, bucket n those below 2**n microseconds
@@ -34,11 +35,9 @@ def percentile(counts: Sequence[int], share: float) -> Optional[float]:
     return upper_bound(len(counts) - 1)
 
 
-def add(counts: List[int], more: Sequence[int]) -> None:
-    """Add the counts of another histogram to a list of counts, which may be shorter."""
-    counts.extend([0] * (len(more) - len(counts)))
-    for bucket, count in enumerate(more):
-        counts[bucket] += count
+def total(histograms: Iterable[Sequence[int]]) -> List[int]:
+    """Return the sums of the counts of histograms, which may have different lengths."""
+    return list(map(sum, zip_longest(*histograms, fillvalue=0)))
 
 
 def trimmed(counts: Sequence[int]) -> List[int]:

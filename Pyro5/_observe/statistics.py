@@ -13,7 +13,7 @@ import weakref
 from collections import Counter
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
-from .histogram import BUCKETS, add, summary
+from .histogram import BUCKETS, summary, total
 
 Key = Tuple[str, str]  # of an object and its method
 
@@ -249,13 +249,10 @@ def merged_rows(many: Iterable[Dict[str, Dict[str, Dict[str, Any]]]]) -> Dict[st
 
 
 def _merged(one: Dict[str, Any], other: Dict[str, Any]) -> Dict[str, Any]:
-    counts: List[int] = []
-    add(counts, one["buckets"])
-    add(counts, other["buckets"])
     errors = [row["last_error"] for row in (one, other) if row["last_error"] is not None]
     merged = {"calls": one["calls"] + other["calls"], "errors": one["errors"] + other["errors"],
               "last_error": max(errors, key=lambda error: error["time"], default=None),
-              **summary(counts, one["seconds"] + other["seconds"])}
+              **summary(total([one["buckets"], other["buckets"]]), one["seconds"] + other["seconds"])}
     batched = one.get("batched_calls", 0) + other.get("batched_calls", 0)
     return {**merged, "batched_calls": batched} if batched else merged
 
@@ -292,14 +289,11 @@ def with_counts(report: Dict[str, Any], counts: Dict[str, Any]) -> Dict[str, Any
 
 def _merged_counts(many: Sequence[Dict[str, Any]]) -> Dict[str, Any]:
     waits = [each["queue_wait"] for each in many]
-    buckets: List[int] = []
-    for wait in waits:
-        add(buckets, wait["buckets"])
     return {
         "since": min([each["since"] for each in many]), "uptime": max([each["uptime"] for each in many]),
         "objects": merged_rows([each["objects"] for each in many]),
         "queue_wait": {"requests": sum([wait["requests"] for wait in waits]),
-                       **summary(buckets, sum([wait["seconds"] for wait in waits]))},
+                       **summary(total([wait["buckets"] for wait in waits]), sum([wait["seconds"] for wait in waits]))},
         **{key: _sums([each[key] for each in many]) or {} for key in ("refusals", "bytes")},
     }
 
@@ -308,8 +302,7 @@ def _sums(many: Sequence[Dict[str, int]]) -> Optional[Dict[str, int]]:
     """Return the sum of each number; None if there are none."""
     if not many:
         return None
-    total: Counter[str] = Counter()
+    sums: Counter[str] = Counter()
     for each in many:
-        for key, number in each.items():
-            total[key] += number
-    return dict(total)
+        sums.update(each)
+    return dict(sums)
