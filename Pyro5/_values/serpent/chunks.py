@@ -84,6 +84,7 @@ _INTEGER = re.compile(r"-?(?:[1-9][0-9]{0,99}|0)\Z")
 _FLOAT = re.compile(r"-?(?:[1-9][0-9]{0,99}|0)\.[0-9]{1,99}(?:e[-+]?[0-9]{1,9})?\Z")
 _IMAGINARY = re.compile(r"(?:[1-9][0-9]{0,99}|0)(?:\.[0-9]{1,99})?j\Z")
 _PLAIN_STRING = re.compile(r"""'[^'\\\r\n\0]*'\Z|"[^"\\\r\n\0]*"\Z""")
+_NAMES: Dict[str, Any] = {"None": None, "True": True, "False": False, **({"set": set} if sys.version_info >= (3, 9) else {})}
 _MAX_CACHED_ATOMS = 5000
 _CACHED_ATOM_CHARACTERS = 40
 
@@ -158,7 +159,7 @@ class _Evaluation:
         self._outer: List[_Container] = []
         self._compiled_ahead: Dict[str, Any] = {}
         self._unusual = 0   # number of atoms that were compiled one by one
-        self._atoms: Dict[str, Any] = {"": _MISSING, "None": None, "True": True, "False": False}
+        self._atoms: Dict[str, Any] = {"": _MISSING, **_NAMES}
 
     def run(self) -> Any:
         # `before` is the atom (number, string or constant) before the current bracket, comma or colon. Nested containers are
@@ -288,11 +289,7 @@ def _usual_atom(text: str) -> Any:
         return complex(stripped)
     if not stripped or _BLANK.match(text):
         return _MISSING
-    if stripped == "set" and sys.version_info >= (3, 9):
-        return set
-    if stripped in ("None", "True", "False"):
-        return {"None": None, "True": True, "False": False}[stripped]
-    return _UNUSUAL
+    return _NAMES.get(stripped, _UNUSUAL)
 
 
 def _compiled_atom(text: str) -> Any:

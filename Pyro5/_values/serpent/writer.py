@@ -26,8 +26,7 @@ _SHORT = _BY_REPR - {str}
 _SCALARS = _BY_REPR | {float}
 _WITHOUT_QUOTES = _SCALARS - {str}
 _SEQUENCES = frozenset((list, tuple))
-_KEYS = frozenset((bool, int, str))
-_IN_SETS = frozenset((bool, int, str))
+_HASHED = frozenset((bool, int, str))    # in sets, and as keys
 _ONLY_STR = frozenset((str,))
 
 _MAX_DEPTH = 50
@@ -117,7 +116,7 @@ def _other_text(value: Any, kind: type, bytes_repr: bool) -> str:
         return "{'data': '%s', 'encoding': 'base64'}" % binascii.b2a_base64(value, newline=False).decode("ascii")
     if kind is memoryview and bytes_repr:
         return repr(value.tobytes())
-    if (kind is set or kind is frozenset) and _IN_SETS.issuperset(map(type, value)):
+    if (kind is set or kind is frozenset) and _HASHED.issuperset(map(type, value)):
         return "{%s}" % ",".join(map(repr, value)) if value else "()"
     raise _NotPlain
 
@@ -125,14 +124,14 @@ def _other_text(value: Any, kind: type, bytes_repr: bool) -> str:
 def _dict_text(data: Dict[Any, Any], bytes_repr: bool, depth_left: int) -> str:
     # For many entries, the types of all keys and of all values are examined by one call each.
     if len(data) > 2 * _FEW:
-        if not _KEYS.issuperset(map(type, data)):
+        if not _HASHED.issuperset(map(type, data)):
             raise _NotPlain
         values = list(data.values())
         texts = _texts(values, set(map(type, values)), bytes_repr, depth_left)
         return "{%s}" % ",".join(map("%r:%s".__mod__, zip(data, texts)))
     parts = []
     for key, value in data.items():
-        if type(key) not in _KEYS:
+        if type(key) not in _HASHED:
             raise _NotPlain
         # nearly all values of small dicts; a call of _text would take twice as long
         if type(value) in _BY_REPR:
