@@ -23,6 +23,7 @@ class ConvertingSerializer(SerializerBase):
     _native: FrozenSet[type] = frozenset()  # the types that the encoder supports
     _converts_results = False  # whether the encoder calls the hook again for what it has returned
     _is_text = False  # whether dates, and the data of numpy arrays, are written as text
+    _accepts_decimals = True
 
     def _is_native(self, value: Any) -> bool:
         return type(value) in self._native
@@ -51,15 +52,10 @@ class ConvertingSerializer(SerializerBase):
         if isinstance(obj, set):
             tagged = plain_copy.with_tagged_keys(obj) if self._tagged else obj
             return tuple(obj) if tagged is obj else tagged
-        if isinstance(obj, decimal.Decimal):
+        if isinstance(obj, uuid.UUID) or self._accepts_decimals and isinstance(obj, decimal.Decimal):
             return str(obj)
         if self._is_text and isinstance(obj, (datetime.datetime, datetime.date)):
             return obj.isoformat()
-        return self._common_form(obj)
-
-    def _common_form(self, obj: Any) -> Any:
-        if isinstance(obj, uuid.UUID):
-            return str(obj)
         if classes.is_array(obj):
             return classes.array_to_plain(obj)
         array = numpy_scalars.array_form(obj, self._is_text)

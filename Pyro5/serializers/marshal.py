@@ -43,6 +43,7 @@ class MarshalSerializer(ConvertingSerializer):
     name = "marshal"
     refers_to_buffers = sends_bytes_uncopied = True
     _native = _NATIVE
+    _accepts_decimals = False
 
     def _encode(self, data: Any, version: int = marshal.version) -> bytes:
         converted = data if type(data) in _NATIVE else self._to_plain(data)
@@ -114,7 +115,7 @@ class MarshalSerializer(ConvertingSerializer):
     def _known_form(self, obj: Any) -> Any:
         if isinstance(obj, _LEFT_TO_MARSHAL):
             return obj if isinstance(obj, type) else plain.base_value(obj)
-        return self._common_form(obj)
+        return super()._known_form(obj)
 
     def _all_plain(self, value: Any) -> Any:
         copied = plain_copy.NO_COPY if self._replacements else plain_copy.plain_copy(
