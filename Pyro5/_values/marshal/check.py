@@ -218,7 +218,8 @@ def _walk_on(walk: _Walk, data: Data, budget: int) -> bool:
 
 
 # The type codes of the other objects, without the flag.
-_HASHABLE, _DICT, _NULL = b"()>", ord("{"), ord("0")
+_LONG_TEXT, _LONG_INT = b"sAatu", ord("l")
+_HASHABLE, _SEQUENCES, _DICT, _NULL = b"()>", b"()[<>", ord("{"), ord("0")
 
 
 class _Walk:
@@ -255,14 +256,17 @@ class _Walk:
     def special_object(self, position: int, left: int) -> Tuple[int, int]:
         """Process an object that is not simple; return the next position, and the number of objects that follow there."""
         kind = self.data[position] & ~FLAG
-        if kind not in b"()[<>{0":
-            return position + reader.size_of_simple_object(self.data, position, kind), left
+        if kind in _LONG_TEXT or kind == _LONG_INT:
+            size = read_int(self.data, position + 1)[0]
+            return position + 5 + (2 * abs(size) if kind == _LONG_INT else max(size, 0)), left
         if kind == _NULL:
             return position + 1, max(left, 0)       # the end of a dict; the marshal module refuses it anywhere else
         if kind == _DICT:
             self.outer.append((left, b"", 0))
             return position + 1, -1
-        return self._enter_sequence(position, left)
+        if kind in _SEQUENCES:
+            return self._enter_sequence(position, left)
+        raise ValueError("bad marshal data (unknown type code)")
 
     def _enter_sequence(self, position: int, left: int) -> Tuple[int, int]:
         code = self.data[position]

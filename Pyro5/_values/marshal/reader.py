@@ -92,7 +92,7 @@ def _find_costly_table(data: bytes, elements: int) -> bool:
         elif code == ord("0"):
             position, left = position + 1, max(left, 0)
         else:
-            position += _SIZES_IN_WALK.get(code) or size_of_simple_object(data, position, code)
+            position += _SIZES_IN_WALK.get(code) or _size_of_simple_object(data, position, code)
             if left > 0 and code in _RUNS:
                 position, left = _skip_run(data, position, code, left)
 
@@ -141,7 +141,7 @@ def _containers(data: bytes) -> Iterator[int]:
         elif code == ord("0"):
             position, left = position + 1, max(left, 0)
         else:
-            position += _SIZES_IN_WALK.get(code) or size_of_simple_object(data, position, code)
+            position += _SIZES_IN_WALK.get(code) or _size_of_simple_object(data, position, code)
             if left > 0 and code in _RUNS:
                 position, left = _skip_run(data, position, code, left)
 
@@ -166,8 +166,7 @@ def begin_container(data: Data, position: int, code: int) -> Tuple[int, int]:
     return position + 5, count
 
 
-def size_of_simple_object(data: Data, position: int, code: int) -> int:
-    """Return the number of bytes of a number or a text, with its type code, which is given without the flag."""
+def _size_of_simple_object(data: bytes, position: int, code: int) -> int:
     if code in SIZES:
         return SIZES[code]
     if code not in _SIMPLE:
@@ -242,7 +241,7 @@ class _Reader:
     def _simple(self, kind: int) -> Any:
         """Read a number or a text by the marshal module, which is not harmful for a single simple object."""
         start, data = self._position, self._data
-        self._position += size_of_simple_object(data, start, kind)
+        self._position += _size_of_simple_object(data, start, kind)
         if self._position > len(data):
             raise EOFError("marshal data too short")
         return marshal.loads(data[start:self._position])
