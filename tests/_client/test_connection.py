@@ -155,6 +155,21 @@ class PlainRoundTripTests(PairTestCase):
                 conn._incoming.recv.side_effect = self.first_part(conn, other, self.reply(), first_bytes)
                 self.assertEqual("answer", SERPENT.loads(self.call(conn).data))
 
+    def test_the_timeout_applies_to_all_of_the_rest_of_a_reply(self) -> None:
+        for is_large in (False, True):
+            with self.subTest(is_large=is_large):
+                conn, other = self.pair()
+                conn.timeout = PATIENCE_SECONDS
+                conn._reader.expects_large = is_large
+                data, receive_rest = self.reply(), conn._receive_rest
+                other.sendall(data[:20])
+
+                def rest() -> Any:
+                    other.sendall(data[20:])  # noqa: B023
+                    return receive_rest()  # noqa: B023
+                with mock.patch.object(conn, "_receive_rest", rest):
+                    self.assertEqual("answer", SERPENT.loads(self.call(conn).data))
+
     def first_part(self, conn: Any, other: socket.socket, data: bytes, count: int) -> Any:
         """Return a function that returns the first bytes, when the others were sent over the socket."""
         def receive(_size: int) -> bytes:
