@@ -15,6 +15,7 @@ from Pyro5._client import plain_calls
 from Pyro5._client.retry import Retry
 from Pyro5._net import forks
 from Pyro5._objects.exposure import expose, oneway
+from Pyro5._wire import features
 from Pyro5.callcontext import current_context
 from Pyro5.client import Proxy
 from Pyro5.serializers import SerializerBase
@@ -231,6 +232,9 @@ class WhatIsPlain(PlainCallsTestCase):
             for _ in range(3):
                 self.assertTrue(timeout - PATIENCE_SECONDS < self.assert_plain(True, self.proxy.seconds_left) <= timeout)
             self.assertEqual([["x" * 100000], {}], self.assert_plain(True, lambda: self.proxy.echo("x" * 100000)))
+        self.proxy._pyroTimeout = 5
+        self.assertEqual(features.deadline_chunk(4.9995),  # as all other calls, which need some time until they are sent
+                         plain_calls._new_form(self.proxy._pyro, self.proxy._pyroConnection).annotations)
         self.proxy._pyroTimeout = 0.01
         with self.assertRaises(errors.TimeoutError):
             self.assert_plain(True, self.proxy.wait)
