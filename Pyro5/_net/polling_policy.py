@@ -116,7 +116,9 @@ class YieldingPolicy(PollingPolicy):
             self._failures, self._next_skips = previous._failures, previous._next_skips
             self._skips_left = min(previous._skips_left, MAX_INHERITED_SKIPS)
         if previous is None or previous._thread != thread:
-            self._look = self._begin_period(MIN_PERIOD_ATTEMPTS), waited()
+            usage = self._begin_period(MIN_PERIOD_ATTEMPTS)
+            # The look of another thread: this one begins at its first interruption, and takes no memory for idle connections.
+            self._look = (usage, waited()) if previous is None else previous._look
         else:  # one thread that connects again and again continues the period of its previous connection
             self._skips_left, self._thread = previous._skips_left, previous._thread
             self._period, self._attempts_left, self._switches = previous._period, previous._attempts_left, previous._switches
