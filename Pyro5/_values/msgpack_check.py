@@ -15,6 +15,7 @@ _MAX_UNCHECKED = 1 << 17    # elements of 8 bytes each that may be allocated wit
 HARMLESS_SIZE = 600         # bytes; shorter data cannot contain enough heads of lists to exceed that
 _LONG_HEADS = b"\xdc", b"\xdd", b"\xde", b"\xdf"    # type codes: array 16, array 32, map 16, map 32
 _FREE_HEADS = 2             # heads that are not checked in data of any size: 16 bytes of memory for each byte of data
+FREES_REFUSED = (1, 2)      # the release of the library, see unpack_complete
 FEW_ELEMENTS = 64           # of a list: nested as deeply as the library allows, such lists are half of _MAX_UNCHECKED
 
 # Beginning of data with a long text or bytes object: ends behind its type code. Then the number of bytes of its size.
@@ -29,6 +30,21 @@ def is_mostly_blob(data: Union[bytes, bytearray, memoryview]) -> bool:
         return False
     begin = found.end()
     return 8 * int.from_bytes(data[begin:begin + _SIZE_BYTES[data[begin - 1]]], "big") > len(data)
+
+
+def unpack_complete(library: Any, data: Union[bytes, bytearray, memoryview], **options: Any) -> Any:
+    """Decode data as ``msgpack.unpackb`` does, after walking over it to the end: 0.7 us for a call with two numbers.
+
+    What has been decoded of incomplete data is never freed by releases of the library before 1.2. Lists are created with the
+    number of elements that the data announces, so 600 bytes could take a megabyte for ever.
+    """
+    unpacker = library.Unpacker(max_buffer_size=0)
+    unpacker.feed(data)
+    try:
+        unpacker.skip()
+    except library.OutOfData:
+        raise ValueError("Unpack failed: incomplete input") from None  # the error of unpackb()
+    return library.unpackb(data, **options)
 
 
 def check_announced(data: Union[bytes, bytearray, memoryview], library: Any) -> None:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import struct
 from typing import TYPE_CHECKING, Any, Deque, Dict, List, Mapping, Optional, Sequence, Tuple
 
@@ -65,6 +66,8 @@ class MsgpackSerializer(ConvertingSerializer):
         library = _load_msgpack_library()
         self._pack, self._unpack, self._ext_type = library.packb, library.unpackb, library.ExtType
         self._packer, self._library = library.Packer, library
+        if library.version < msgpack_check.FREES_REFUSED:
+            self._unpack = functools.partial(msgpack_check.unpack_complete, library)
         self._skip_ext = lambda code, data: None
         # Packers that no thread uses now: making one takes longer than packing a small value, 1.1 of 1.8 us. Adding and
         # removing are atomic, and one that is too many is dropped by the deque.

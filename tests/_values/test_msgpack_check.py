@@ -1,6 +1,7 @@
 """Msgpack data that announces more elements than it has: refused before the library reserves memory for them."""
 from __future__ import annotations
 
+import contextlib
 import random
 import struct
 import tracemalloc
@@ -53,6 +54,16 @@ class AnnouncedTests(unittest.TestCase):
                 with self.subTest(size=size, number=number):
                     self.assertLess(self.memory(serializer.loads, data), ALLOWED)
                     self.assertLess(self.memory(lambda each: serializer.check_containers(each, 1), data), ALLOWED)
+
+    def test_memory_of_incomplete_data_is_freed(self) -> None:
+        serializer = get_serializer("msgpack")
+        for data in announcing(msgpack_check.HARMLESS_SIZE):
+            for decode in (serializer.loads, serializer.loadsCall, lambda data: serializer.check_containers(data, 1)):
+                before = tracemalloc.get_traced_memory()[0]
+                for _ in range(5):
+                    with contextlib.suppress(ValueError, errors.SerializeError):
+                        decode(data)
+                self.assertLess(tracemalloc.get_traced_memory()[0] - before, 100000)
 
     def test_the_error_says_what_is_wrong(self) -> None:
         for data in announcing(4000):
