@@ -180,8 +180,8 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
                     objectId: Optional[str] = None) -> Any:
         """Call a method of the object once. It need not be among the exposed methods that the proxy knows.
 
-        All calls use this method, including those for attributes, batches and items of streams. Override it to observe, change
-        or repeat calls. The callers of this method repeat it as `_pyroMaxRetries` says.
+        All calls use this method if it is overridden, including those for attributes, batches and items of streams. Override
+        it to observe, change or repeat calls. The callers of this method repeat it as `_pyroMaxRetries` or `_pyroRetry` says.
 
         Args:
             methodname: the name of the method.

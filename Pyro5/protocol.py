@@ -70,7 +70,7 @@ _protocol_version_bytes = PROTOCOL_VERSION.to_bytes(2, "big")
 _empty_correlation_id = _NO_CORRELATION = bytes(16)
 PREFIX = struct.Struct("!4sH")
 # The header in other pieces, for plain calls: all up to the flags, the sequence number, the size of the payload << 32
-# (annotations: 0), the correlation id, and HEADER_END.
+# | that of the annotations, the correlation id, and HEADER_END.
 PLAIN_HEADER = struct.Struct("!10sHQ16s4s")
 HEADER_END = struct.pack("!HH", 0, _MAGIC)
 VALID_PREFIX = PREFIX.pack(_TAG, PROTOCOL_VERSION)

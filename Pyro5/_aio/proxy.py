@@ -237,6 +237,8 @@ def _to_dict(proxy: Proxy) -> Dict[str, Any]:
 
 
 set_proxy_class(_from_state)
+
+
 def send_as_proxy(proxy_class: Type[Proxy]) -> None:
     """Make proxies of a class ordinary proxies on the wire. What is received with that tag is made by the client package."""
     own: Any = classes.own_class(WIRE_TAG)

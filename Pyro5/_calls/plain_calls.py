@@ -82,11 +82,10 @@ class PlainCalls:
         form = connection.form
         if form is None or form.version != global_version.number or form.begin != begin:
             form = self._new_form(connection, begin)
-        size = len(data)
+        size = len(data) if large is None else HEADER_SIZE + len(large)  # as it was received
         if (form is None or end != HEADER_END or size > self._max_bytes
                 or self._daemon.handleRequest != self._handle_request):
             return False
-        size = len(data) if large is None else HEADER_SIZE + len(large)  # as it was received
         left: Optional[float] = None
         if large is None:
             if sizes != size - HEADER_SIZE << 32:  # it has annotations, or is no message
@@ -179,7 +178,7 @@ class PlainCalls:
 
 
 def _without_deadline(connection: Any, data: bytes) -> Tuple[bytes, Optional[float]]:
-    """Return a request without its deadline, and the seconds until then; None if it has others, or is no message."""
+    """Return a request without its deadline, and the seconds that it has left; None if it has others, or is no message."""
     begin, seq, sizes, correlation_id, end = _unpack(data)
     size, payload_at = sizes >> 32, HEADER_SIZE + (sizes & 0xFFFFFFFF)
     if payload_at + size != len(data) or features.DEADLINES not in (connection.features or ()):

@@ -238,7 +238,7 @@ class RunningCalls:
 
     def begin_plain(self, connection: Any, seq: int, flags: int, serializer_id: int, correlation_id: bytes,
                     size: int, left: Optional[float] = None) -> RunningCall:
-        """Do what `begin` does for a request without annotations that has not waited.
+        """Do what `begin` does for a request whose only annotation may be a deadline, and that has not waited.
 
         Args:
             size: in bytes.

@@ -198,7 +198,7 @@ class Connection(socketutil.SocketConnection):
                          method: str) -> Union[bytes, ReceivingMessage]:
         """Do the same as `plain_round_trip` for a request in pieces, or one before a reply that is probably a large one."""
         reader = self._reader
-        if self.late or reader.position or not (reader.expects_large and self._can_scatter):
+        if reader.position or not (reader.expects_large and self._can_scatter):
             return self._awaited(self._exchange(request, method), seq, reply_begin[7], method)
         self.mid_exchange = True
         try:

@@ -128,7 +128,7 @@ class Connector:
             connection.read_settings(self.wire.max_size)
         self.is_plain = not (self.wire.compress or config.LOGWIRE)
         self.options_mark = object()
-        # In a child process, not before the connections of the parent are removed: plain calls look at this number only.
+        # In a child process 0 until the connections of the parent are removed: plain calls notice a fork by this number.
         self.settings_version = version if self.fork_count == forks.number else 0
 
     def __del__(self) -> None:

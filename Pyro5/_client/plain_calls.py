@@ -35,16 +35,12 @@ else:
     unsendable = LazyModule(globals(), ".._values.unsendable")
 
 _pack = PLAIN_HEADER.pack
-# Of the timeout, when the request is sent. With it, servers are told of 4 999 ms of 5 s, and end late calls before the client
-# closes the connection.
+# How much of the timeout has passed when the request is sent: servers are told 4 999 ms of 5 s, as by other calls, and end
+# late calls before the client closes the connection.
 _UNTIL_SENT_SECONDS = 1e-6
 
 
-class _NotMade:
-    """The type of the constant NOT_MADE."""
-
-
-NOT_MADE: Any = _NotMade()
+NOT_MADE: Any = object()
 
 
 class _Form(NamedTuple):
@@ -52,8 +48,8 @@ class _Form(NamedTuple):
 
     mark: object  # of the link: another object after each of these changes
     is_usable: bool  # False: no call is plain
-    fits_attempts: bool  # no call is plain but attempts of one that is repeated if it fails
-    serializer: SerializerBase  # what is used for that of the proxy, toward this server
+    fits_attempts: bool  # only attempts of calls that are repeated if they fail are plain
+    serializer: SerializerBase  # the variant of that of the proxy for this server
     request_begin: bytes
     reply_begin: bytes
     annotations: bytes  # of requests: the timeout of the proxy, as their deadline
@@ -64,10 +60,9 @@ class _Form(NamedTuple):
 def _new_form(link: Link, connection: Connection) -> _Form:
     """Return the form of the plain calls over a connection."""
     mark = link.options_mark  # first: if another thread changes something meanwhile, the next call makes another form
-    max_size = link.wire.max_size
-    # A server of another release may answer without a correlation id. A receive must not return more than max_size.
-    # A timeout that has passed before the request is sent has an error of its own.
-    timeout = effective_timeout(link.timeout)
+    max_size, timeout = link.wire.max_size, effective_timeout(link.timeout)
+    # Not toward servers of other releases, which may answer without a correlation id; not if one receive may return more than
+    # max_size; not with less than a millisecond, which may pass before the request is sent: that has an error of its own.
     is_usable = (connection.features is not None and link.is_plain and not 0 < max_size < RECEIVE_BYTES
                  and not link.raw_response and (timeout is None or timeout >= 0.001))
     repeats = link.retry is not None or bool(link.max_retries)
@@ -97,7 +92,7 @@ def call_plainly(link: Link, method: str, args: Sequence[Any], kwargs: Optional[
             return NOT_MADE
     ident, pool, request = get_ident(), link.pool, get_request()
     connection = pool.by_thread.get(ident)
-    # After a fork, the version of the settings is another one.
+    # After a fork, the version of the settings is another one, so connections of the parent are not used.
     if connection is None or link.settings_version != global_version.number:
         return NOT_MADE
     form = connection.form

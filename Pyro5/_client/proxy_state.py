@@ -24,7 +24,6 @@ else:
 
 STATE_ENTRIES = 6  # of the state of a proxy: the tuple that __getstate__ returns and that is sent over the wire
 
-
 _creating = threading.Lock()  # held while the endpoint of a link is created: one, also if several threads register objects
 
 

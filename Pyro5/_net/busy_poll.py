@@ -1,4 +1,4 @@
-"""Adaptive busy polling: poll the socket a few hundred times before blocking on it. The selector of a server's loop.
+"""Adaptive busy polling: poll the socket a few hundred times before blocking on it. Also the selector of a server's loop.
 
 When data arrives, the system must first wake a blocked thread. On another processor this takes longer than all the work of
 this library for a small call (some 40 microseconds, twice per call). So a thread that expects a reply polls for it first. This

@@ -1,6 +1,6 @@
 """The policy of busy polling: decide by previous results whether to poll before blocking.
 
-There are no sockets, clocks, locks or threads in this module. Measurements are passed in as a function, so tests can check
+There are no sockets, clocks, locks or threads in this module. Measurements are passed in as functions, so tests can check
 every decision with tables of results. The receivers that use the policy are in ``busy_poll``.
 """
 from __future__ import annotations
@@ -88,12 +88,12 @@ class YieldingPolicy(PollingPolicy):
     These may be the ones that compute the reply, and polling would take the processor from them. Not thread-safe.
 
     Args:
-        measure: reads the context switches of the calling thread. Called at the beginning of each period.
+        measure: returns the `Usage` of the calling thread. Called about once per period.
         waited: returns for how many seconds the calling thread has waited for a processor. Called rarely.
         thread: the identifier of the calling thread.
-        max_pause: the seconds from a message to the next attempt above which polling is suspended; None: any.
         previous: another policy whose state is inherited. Many connections carry only two or three messages, too few to learn
             from.
+        max_pause: the seconds from a message to the next attempt above which polling is suspended; None: any.
     """
 
     __slots__ = ("_measure", "_waited", "_period", "_attempts_left", "_switches", "_thread", "_look", "_is_suspended",
@@ -117,7 +117,7 @@ class YieldingPolicy(PollingPolicy):
             self._skips_left = min(previous._skips_left, MAX_INHERITED_SKIPS)
         if previous is None or previous._thread != thread:
             usage = self._begin_period(MIN_PERIOD_ATTEMPTS)
-            # The look of another thread: this one begins at its first interruption, and takes no memory for idle connections.
+            # That of another thread takes no memory for idle connections, and is replaced by the first one of this thread.
             self._look = (usage, waited()) if previous is None else previous._look
         else:  # one thread that connects again and again continues the period of its previous connection
             self._skips_left, self._thread = previous._skips_left, previous._thread

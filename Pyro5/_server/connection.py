@@ -101,7 +101,7 @@ class ServerConnection(DetachedCalls):
         self.worker: Any = None
         self.oneway_full = self.paused = False
         self.tls_handshake = tls
-        self._incoming: Any = None  # the receiver that receive_polling() uses
+        self._incoming: Any = None  # what receiver() returns; None: not created yet
         # A socket of the program may be one of the ssl module, which has no limit for records without data.
         self._source: Any = tls_guard.guarded(sock) if keep_open else sock
         self._max_size, self._max_inflated = max_size, inflated_size
@@ -338,8 +338,8 @@ class ServerConnection(DetachedCalls):
         self.reader.feed(data)
 
     def receive_plain(self, source: Any, may_wait: Optional[Callable[[], bool]] = None) -> Tuple[bytes, Optional[bytes]]:
-        """Receive from the socket, or from what polls it: data; or header and payload, see MessageReader.receive_large."""
-        # Without waiting for the payload: a worker does not wait for a client that sends the header alone.
+        """Receive from the socket, or what polls it. Return data; or header and payload, see MessageReader.receive_large."""
+        # The payload is received without waiting, unless may_wait() allows that: a client may send the header alone.
         if self.reader.expects_large and self._send_flags:
             return self.reader.receive_large(source, self.sock, may_wait, DONT_WAIT)
         return source.recv(RECEIVE_BYTES), None
@@ -404,7 +404,7 @@ class ServerConnection(DetachedCalls):
                 if message is None:
                     return False
                 if self.reader.position:
-                    self.is_shared = True  # the client does not wait for each reply: they are joined until it does
+                    self.is_shared = True  # the client does not wait for each reply: its replies are joined until it does
                 has_others = message.annotations_size and message.annotations.keys() != features.ONLY_DEADLINE
                 self.is_plain = self.handshake_done and not (self.is_shared or self.has_tls or has_others)
                 return True

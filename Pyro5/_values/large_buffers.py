@@ -15,7 +15,7 @@ import sys
 import threading
 from itertools import chain, compress, islice, repeat
 from operator import is_, itemgetter
-from typing import TYPE_CHECKING, Any, Collection, Dict, FrozenSet, Iterable, Iterator, List, Mapping, Optional, Sequence, Set
+from typing import TYPE_CHECKING, Any, Collection, Dict, FrozenSet, Iterator, List, Mapping, Optional, Sequence, Set
 
 from .. import LazyModule
 from .._wire.chunks import MAX_CHUNKS, MIN_CHUNK_BYTES
@@ -38,9 +38,9 @@ _CONTAINERS = frozenset((dict, list, tuple))
 _SEQUENCES = frozenset((list, tuple))
 _MAX_DEPTH = 4  # of containers in which bytes are searched: the parts of deeper ones are usually small
 _FEW = 8  # elements; of a longer container the first one decides whether the others are searched
-_MANY, _MOST = 4096, 1 << 20  # elements of a level, in a batch and in other values; fewer are looked at together
+_MANY, _MOST = 4096, 1 << 20  # the most elements of a level that are looked at together, in a batch and in other values
 _MANY_FLAT = 256  # elements of a container without others; the general way takes as long as looking at the types of 500
-_MANY_OF_FEW = 64  # elements of a message that `contain_none` looks at: of more, it may take as long as serializing them
+_MANY_OF_FEW = 64  # inner elements that `contain_none` looks at: of more, it may take as long as serializing them
 
 
 class Outgoing:
@@ -196,7 +196,9 @@ def all_with_references(values: Sequence[Any], outgoing: Outgoing) -> Sequence[A
 
 
 def has_no_buffers(container: Any) -> bool:
-    """Return the same as `contain_none` for one dict, list or tuple, in half the time if it has numbers and texts only."""
+    """Return whether `contain_none` is true of a dict, list or tuple that is not long; in half the time if it has numbers and
+    texts only.
+    """
     values = container.values() if type(container) is dict else container
     return (len(values) <= _MANY_FLAT and SMALL.issuperset(map(type, values))
             or len(values) <= _MANY_OF_FEW and contain_none(values))
@@ -259,7 +261,7 @@ def _contain_no_bytes(values: Collection[Any], types: FrozenSet[type], levels: i
             containers.extend(map(dict.values, _of(dict, values)))
         if max(map(len, containers), default=0) > _FEW:
             containers = [each for each in containers
-                          if len(each) <= _FEW or _may_contain(each, len(each), types, depth_left)]
+                          if len(each) <= _FEW or _may_contain(each, types, depth_left)]
         values = list(islice(chain.from_iterable(containers), most + 1))
         if len(values) > most:
             return False
@@ -279,7 +281,7 @@ def _replaced(value: Any, outgoing: Outgoing, types: FrozenSet[type], depth_left
         return value
     # Keys are not searched: large ones would be unusual, and they have to be hashable.
     elements: Collection[Any] = value.values() if kind is dict else value
-    if not _may_contain(elements, len(value), types, depth_left):
+    if not _may_contain(elements, types, depth_left):
         return value
     # For 200 records without bytes, of which some values are lists, this takes 150 byte codes; the search below takes 65 000.
     if depth_left == _MAX_DEPTH and _contain_no_bytes(elements, types, depth_left, _MOST):
@@ -291,15 +293,15 @@ def _replaced(value: Any, outgoing: Outgoing, types: FrozenSet[type], depth_left
     return dict(zip(value, replaced)) if kind is dict else kind(replaced)
 
 
-def _may_contain(elements: Iterable[Any], count: int, types: FrozenSet[type], depth_left: int) -> bool:
+def _may_contain(elements: Collection[Any], types: FrozenSet[type], depth_left: int) -> bool:
     """Return whether large bytes objects may be in a container. For many elements, the type of the first one decides."""
     # A long list of numbers, as in most data, would otherwise be walked element by element.
-    if count > _FEW:
+    if len(elements) > _FEW:
         first = next(iter(elements))
         if type(first) in types:
             return True
         return type(first) in _CONTAINERS and len(first) <= _FEW and depth_left > 1 and _may_contain(
-            first.values() if type(first) is dict else first, len(first) or 1, types, depth_left - 1)
+            first.values() if type(first) is dict else first, types, depth_left - 1)
     kinds = set(map(type, elements))
     return not (kinds.isdisjoint(types) and kinds.isdisjoint(_CONTAINERS))
 

@@ -46,7 +46,7 @@ _known_sets: Dict[FrozenSet[str], FrozenSet[str]] = {}
 
 MAX_ANNOUNCEMENT_BYTES = 1024
 MAX_DEADLINE_DIGITS = 10  # of milliseconds: 115 days
-ONLY_DEADLINE = {DEADLINE_ANNOTATION}  # the annotations of most requests that have some
+ONLY_DEADLINE = frozenset((DEADLINE_ANNOTATION,))  # the annotations of most requests that have some
 _DEADLINE_HEAD, _DEADLINE_ID = struct.Struct("!4sI"), DEADLINE_ANNOTATION.encode("ascii")
 
 

@@ -21,9 +21,9 @@ class ConvertingSerializer(SerializerBase):
     """A serializer whose encoder supports some types only, and gets the others converted by this class."""
 
     _native: FrozenSet[type] = frozenset()  # the types that the encoder supports
-    _converts_results = False  # whether the encoder calls the hook again for what it has returned
+    _converts_results = False  # whether the encoder calls the hook again for what the hook has returned
     _is_text = False  # whether dates, and the data of numpy arrays, are written as text
-    _accepts_decimals = True
+    _accepts_decimals = True  # whether Decimals are sent, as text
 
     def _is_native(self, value: Any) -> bool:
         return type(value) in self._native
@@ -54,7 +54,7 @@ class ConvertingSerializer(SerializerBase):
             return tuple(obj) if tagged is obj else tagged
         if isinstance(obj, uuid.UUID) or self._accepts_decimals and isinstance(obj, decimal.Decimal):
             return str(obj)
-        if self._is_text and isinstance(obj, (datetime.datetime, datetime.date)):
+        if self._is_text and isinstance(obj, datetime.date):
             return obj.isoformat()
         if classes.is_array(obj):
             return classes.array_to_plain(obj)
