@@ -1,7 +1,7 @@
 """Network helpers beyond the standard library: addresses, TLS, thread wake-ups and busy polling.
 
-Imported by the client and the server side, through ``Pyro5.socketutil`` or directly. Start reading at ``addresses``. What is
-here counts the forks of the process, without a system call.
+Imported by the client and the server side, through ``Pyro5.socketutil`` or directly. Start reading at ``addresses``. This
+file itself counts the forks of the process, without a system call.
 """
 from __future__ import annotations
 
